@@ -388,7 +388,9 @@ class Notice:
     message: Said | None = None
     text: str | None = None
     mentions: tuple[str, ...] = ()
-    since: datetime | None = None  # when this delivery was first tried; where to look from
+    since: datetime | None = None  # when this delivery was queued; where to look from
+    digest: tuple[Card, ...] = ()  # a digest's conversations, the first of `count`
+    count: int = 0
 
 
 # --- what intake decides ------------------------------------------------------------------------

@@ -1,0 +1,327 @@
+"""Decide what a page of messages changes: which are new, what they mean, whose they are, who is told.
+
+Pure: no clock, database, network or logger. The same page, known state, rules and time give the same
+decision, which is what makes `try`, backtests and replays exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from aggregator.model import (
+    Backfill,
+    Contact,
+    ConversationState,
+    Decision,
+    Direction,
+    Entry,
+    Kind,
+    Known,
+    Message,
+    Page,
+    Seen,
+    StoredMessage,
+    Verdict,
+    Version,
+)
+from aggregator.telling import Teller
+from aggregator.threads import Draft, conversation_key, opened, over, settle, subject
+from aggregator.triage.ruleset import Ruleset
+from aggregator.triage.text import language
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What deciding needs to know of the account whose page it is."""
+
+    name: str
+    backfill: Backfill
+
+
+def decide(
+    page: Page,
+    known: Known,
+    *,
+    account: AccountFacts,
+    rules: Ruleset,
+    now: datetime,
+    new_id: Callable[[], int],
+) -> Decision:
+    """What to store for `page`. Messages are taken in the order of their platform times.
+
+    1. A message seen before is a repeat, or a new version of itself.
+    2. A new inbound message is judged and joins or opens its conversation.
+    3. A new one of ours joins the conversation it answers, or waits for it.
+    4. Each conversation touched gets its priority, routes, clocks and deliveries anew.
+    """
+    return _Intake(known, account, rules, now, new_id).run(page.messages)
+
+
+def clamped(sent_at: datetime | None, received_at: datetime) -> datetime:
+    """The platform's time as clocks use it: never later than the time it was received."""
+    return received_at if sent_at is None else min(sent_at, received_at)
+
+
+class _Intake:
+    def __init__(
+        self,
+        known: Known,
+        account: AccountFacts,
+        rules: Ruleset,
+        now: datetime,
+        new_id: Callable[[], int],
+    ) -> None:
+        self.known = known
+        self.account = account
+        self.rules = rules
+        self.now = now
+        self.new_id = new_id
+        self.first_poll_at = known.first_poll_at or now
+        self.drafts: dict[int, Draft] = {}
+        self.open: dict[str, Draft] = {}
+        for one in sorted(known.conversations, key=lambda one: one.conversation.id):
+            draft = Draft(
+                one.conversation, list(one.entries), one.clocks, one.conversation.destinations
+            )
+            self.drafts[one.conversation.id] = draft
+            if one.conversation.state is not ConversationState.CLOSED:
+                self.open[one.conversation.key] = draft
+        self.by_native = dict(known.replied)
+        self.contacts = dict(known.contacts)
+        self.changed_contacts: dict[str, Contact] = {}
+        self.messages: list[StoredMessage] = []
+        self.versions: list[Version] = []
+        self.waiting = list(known.waiting)
+        self.adopted: dict[int, int] = {}
+        self.touched: dict[int, Draft] = {}
+        self.repeated = 0
+        self.skipped = 0
+
+    def run(self, messages: Iterable[Message]) -> Decision:
+        fresh: dict[str, Message] = {}
+        for message in messages:
+            before = self.known.seen.get(message.key)
+            if before is not None:
+                self._again(message, before)
+            elif message.key in fresh:
+                self.repeated += 1
+                fresh[message.key] = _newer(fresh[message.key], message)
+            else:
+                fresh[message.key] = message
+        for message in sorted(fresh.values(), key=self._order):
+            self._take(message)
+        self._attach_waiting()
+        for draft in self.touched.values():
+            settle(draft, rules=self.rules, now=self.now)
+        tell = Teller(self.account.backfill, self.now, self.new_id).tell
+        return Decision(
+            messages=tuple(self.messages),
+            versions=tuple(self.versions),
+            contacts=tuple(self.changed_contacts.values()),
+            conversations=tuple(draft.conversation for draft in self.touched.values()),
+            clocks={id: draft.clocks for id, draft in self.touched.items()},
+            deliveries=tuple(row for draft in self.touched.values() for row in tell(draft)),
+            adopted=self.adopted,
+            repeated=self.repeated,
+            skipped=self.skipped,
+        )
+
+    def _order(self, message: Message) -> tuple[datetime, int, str]:
+        native = message.native_id
+        number = int(native) if native.isascii() and native.isdigit() and len(native) < 40 else 0
+        return clamped(message.sent_at, self.now), number, native
+
+    def _again(self, message: Message, before: Seen) -> None:
+        """A repeat, unless it was edited or withdrawn since."""
+        withdrawn = message.deleted_at is not None and before.deleted_at is None
+        edited = (
+            message.edited_at is not None
+            and before.deleted_at is None
+            and (before.edited_at is None or message.edited_at > before.edited_at)
+        )
+        if not (withdrawn or edited):
+            self.repeated += 1
+            return
+        verdict = None
+        if edited and not withdrawn and before.direction is Direction.INBOUND:
+            verdict = self._judge(message)
+        self.versions.append(
+            Version(before.message_id, message, verdict, self.rules.version if verdict else None)
+        )
+        draft = self.drafts.get(before.conversation_id or 0)
+        if draft is None:
+            return
+        draft.changed = True
+        self.touched[draft.conversation.id] = draft
+        if verdict is not None:
+            draft.verdicts.append(verdict)
+            if not self._quiet(clamped(message.sent_at, self.now)):
+                draft.fresh.append((clamped(message.edited_at, self.now), message))
+        if withdrawn:
+            at = clamped(message.deleted_at, self.now)
+            draft.entries = [
+                replace(entry, withdrawn_at=at) if entry.message_id == before.message_id else entry
+                for entry in draft.entries
+            ]
+
+    def _take(self, message: Message) -> None:
+        at = clamped(message.sent_at, self.now)
+        history = at < self.first_poll_at
+        if history and self.account.backfill is Backfill.SKIP:
+            self.skipped += 1
+        elif message.deleted_at is not None and message.text is None:
+            self.skipped += 1  # withdrawn before we ever saw it
+        elif message.direction is Direction.INBOUND:
+            self._take_inbound(message, at, history=history)
+        else:
+            self._take_outbound(message, at, history=history)
+
+    def _take_inbound(self, message: Message, at: datetime, *, history: bool) -> None:
+        verdict = self._judge(message)
+        draft = self._conversation_for(message, at)
+        stored = self._stored(message, draft.conversation.id, verdict, history=history)
+        draft.verdicts.append(verdict)
+        if not self._quiet(at):
+            draft.fresh.append((at, message))
+        self._add(draft, stored, at)
+
+    def _take_outbound(self, message: Message, at: datetime, *, history: bool) -> None:
+        draft = self._answered(message)
+        if draft is not None and (message.reply_to or at >= draft.conversation.opened_at):
+            stored = self._stored(message, draft.conversation.id, None, history=history)
+            self._add(draft, stored, at)
+        elif message.reply_to or (message.person and message.kind is Kind.DIRECT_MESSAGE):
+            stored = self._stored(message, None, None, history=history)
+            self.messages.append(stored)
+            self.waiting.append(stored)
+        else:
+            self.skipped += 1  # a post of our own opens no conversation
+
+    def _answered(self, message: Message) -> Draft | None:
+        """The conversation that a message of ours answers, if it is known already."""
+        if message.reply_to is not None:
+            draft = self.drafts.get(self.by_native.get(message.reply_to, 0))
+            if draft is not None:
+                return draft
+        if message.person is not None:
+            return self.open.get(conversation_key(message))
+        under = [one for one in self.open.values() if one.conversation.root == message.root]
+        return under[0] if message.root is not None and len(under) == 1 else None
+
+    def _attach_waiting(self) -> None:
+        """Ours that came before what they answer find their conversation once that is here."""
+        mine = {stored.id: index for index, stored in enumerate(self.messages)}
+        for stored in self.waiting:
+            draft = self._answered(stored.message)
+            at = clamped(stored.message.sent_at, stored.received_at)
+            if draft is None or at < draft.conversation.opened_at:
+                continue
+            joined = replace(stored, conversation_id=draft.conversation.id)
+            if stored.id in mine:
+                self.messages[mine[stored.id]] = joined
+            else:
+                self.adopted[stored.id] = draft.conversation.id
+            self._join(draft, joined, at)
+
+    def _conversation_for(self, message: Message, at: datetime) -> Draft:
+        key = conversation_key(message)
+        draft = self.open.get(key)
+        if draft is not None:
+            if not over(draft.conversation, at):
+                return draft
+            draft.conversation = replace(
+                draft.conversation, state=ConversationState.CLOSED, closed_at=self.now
+            )
+            draft.changed = True
+            self.touched[draft.conversation.id] = draft
+        draft = opened(
+            message,
+            id=self.new_id(),
+            account=self.account.name,
+            contact_id=self._contact(message),
+            at=at,
+        )
+        self.drafts[draft.conversation.id] = self.open[key] = draft
+        return draft
+
+    def _judge(self, message: Message) -> Verdict:
+        return self.rules.judge(subject(message, self.account.name))
+
+    def _quiet(self, at: datetime) -> bool:
+        """Found by a backfill that is to be silent: no clocks, no routes, nobody told."""
+        return at < self.first_poll_at and self.account.backfill is Backfill.SILENT
+
+    def _stored(
+        self,
+        message: Message,
+        conversation_id: int | None,
+        verdict: Verdict | None,
+        *,
+        history: bool,
+    ) -> StoredMessage:
+        if message.lang is None and message.text:
+            message = replace(message, lang=language(message.text))
+        if message.sent_at is not None and message.sent_at > self.now:
+            message = replace(message, marks=(*message.marks, "time.future"))
+        return StoredMessage(
+            id=self.new_id(),
+            account=self.account.name,
+            message=message,
+            received_at=self.now,
+            conversation_id=conversation_id,
+            contact_id=self._contact(message),
+            verdict=verdict,
+            rules_version=self.rules.version if verdict else None,
+            history=history,
+        )
+
+    def _contact(self, message: Message) -> int | None:
+        """Our id for the author; what the platform tells anew replaces what it told before."""
+        author = message.author
+        if author is None or author.native_id is None:
+            return None
+        contact = self.contacts.get(author.native_id)
+        if contact is None:
+            contact = Contact(self.new_id(), self.account.name, author)
+        else:
+            told = {
+                name: value
+                for name in ("name", "handle", "followers", "verified")
+                if (value := getattr(author, name)) is not None
+            }
+            merged = replace(contact.author, **told)
+            if merged == contact.author:
+                return contact.id
+            contact = replace(contact, author=merged)
+        self.contacts[author.native_id] = self.changed_contacts[author.native_id] = contact
+        return contact.id
+
+    def _add(self, draft: Draft, stored: StoredMessage, at: datetime) -> None:
+        self.messages.append(stored)
+        self.by_native[stored.message.native_id] = draft.conversation.id
+        self._join(draft, stored, at)
+
+    def _join(self, draft: Draft, stored: StoredMessage, at: datetime) -> None:
+        self.touched[draft.conversation.id] = draft
+        draft.added.append(stored)
+        entry = Entry(
+            stored.id,
+            stored.message.direction,
+            at,
+            stored.received_at,
+            history=self._quiet(at),
+        )
+        draft.entries.append(entry)
+
+
+def _newer(first: Message, second: Message) -> Message:
+    """Of two readings of one message, the one that says more: a deletion, then the later edit."""
+    if second.deleted_at is not None:
+        return second if second.text is not None else replace(first, deleted_at=second.deleted_at)
+    if second.edited_at is not None and (
+        first.edited_at is None or second.edited_at > first.edited_at
+    ):
+        return second
+    return first

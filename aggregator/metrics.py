@@ -1,0 +1,84 @@
+"""What operators watch: one registry a daemon, names after Prometheus' conventions."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+
+class Metrics:
+    """Labels are names from the settings and words of ours, never a customer's text."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.ingested = Counter(
+            "inboxd_messages_ingested",
+            "Messages stored for the first time.",
+            ["account", "kind", "direction"],
+            registry=registry,
+        )
+        self.repeated = Counter(
+            "inboxd_messages_repeated",
+            "Messages that a platform handed over again.",
+            ["account"],
+            registry=registry,
+        )
+        self.poll_seconds = Histogram(
+            "inboxd_poll_duration_seconds",
+            "Time from asking a stream to its commit.",
+            ["account", "stream"],
+            registry=registry,
+        )
+        self.poll_failures = Counter(
+            "inboxd_poll_failures",
+            "Polls that failed, by what the daemon did next.",
+            ["account", "stream", "outcome"],
+            registry=registry,
+        )
+        self.poll_success = Gauge(
+            "inboxd_poll_last_success_timestamp_seconds",
+            "When a stream was last read, by the daemon's clock.",
+            ["account", "stream"],
+            registry=registry,
+        )
+        self.deliveries = Counter(
+            "inboxd_deliveries",
+            "Attempts to deliver, by result: sent, retry, dead, skipped.",
+            ["destination", "result"],
+            registry=registry,
+        )
+        self.delivery_seconds = Histogram(
+            "inboxd_delivery_delay_seconds",
+            "Time from the commit that queued a notice to its arrival.",
+            ["destination"],
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "inboxd_outbox_pending", "Notices waiting.", ["destination"], registry=registry
+        )
+        self.breaches = Counter(
+            "inboxd_clock_breaches",
+            "Response clocks that ran out.",
+            ["priority"],
+            registry=registry,
+        )
+        self.callbacks = Counter(
+            "inboxd_callbacks", "Requests to /callbacks.", ["account", "status"], registry=registry
+        )
+        self.rules_ok = Gauge(
+            "inboxd_rules_last_reload_successful",
+            "1 if all rule files were good when last read.",
+            registry=registry,
+        )
+        self.rules_at = Gauge(
+            "inboxd_rules_last_reload_success_timestamp_seconds",
+            "When all rule files were last good.",
+            registry=registry,
+        )
+        Gauge("inboxd_build_info", "The running version.", ["version"], registry=registry).labels(
+            version
+        ).set(1)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
