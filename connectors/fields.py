@@ -14,7 +14,7 @@ _RUBY = re.compile(  # Tue May 31 17:46:55 +0800 2011
     r"[A-Za-z]{3} ([A-Za-z]{3}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d) (\d{4})\Z",
     re.ASCII,
 )
-_MONTHS = ("jan feb mar apr may jun jul aug sep oct nov dec").split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _FIRST_MS = 10**11  # epoch seconds reach this in the year 5138; milliseconds did in 1973
 
 
