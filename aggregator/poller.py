@@ -68,6 +68,14 @@ class Poller:
         self._begun = False
         self._awake: set[str] = set()
         self.stopping = threading.Event()
+        self._busy = threading.Lock()
+
+    def idle(self, within_s: float) -> bool:
+        """Wait until no tick runs; False when one still does after `within_s`."""
+        if not self._busy.acquire(timeout=max(within_s, 0.0)):
+            return False
+        self._busy.release()
+        return True
 
     def wake(self, stream: str) -> None:
         """Poll `stream` at the next tick, whatever its schedule says."""
@@ -75,6 +83,10 @@ class Poller:
 
     def tick(self) -> None:
         """Poll what is due, if this process owns the account."""
+        with self._busy:
+            self._tick()
+
+    def _tick(self) -> None:
         fence = self._leases.hold(f"account:{self.account}")
         if fence is None or self.stopping.is_set():
             return

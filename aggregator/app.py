@@ -1,0 +1,269 @@
+"""Puts the daemon together: the only file that knows every part."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from aggregator import __version__
+from aggregator.destinations.registry import destination_class
+from aggregator.dispatcher import Sender
+from aggregator.escalation import Escalation
+from aggregator.leases import RENEW_S, TTL_S, Leases
+from aggregator.metrics import Metrics
+from aggregator.now import utc_now
+from aggregator.ops import OPS, Ops
+from aggregator.poller import Poller
+from aggregator.scheduler import Ticker
+from aggregator.settings import AccountSettings, DestinationSettings, Settings
+from aggregator.triage.reload import RuleBook
+from aggregator.triage.ruleset import Ruleset
+from connectors.registry import connector_class
+from storage.engine import Database
+from storage.history import prune
+from storage.keep import AccountKeep
+from storage.leases import LeaseLost
+from storage.outbox import backlog
+from storage.rules import last_good, save_version
+
+ROLES = ("ingest", "deliver", "web")
+DRAIN_S = 8.0  # what still runs after this is left to its lease
+RAW_KEPT = timedelta(days=14)
+LOOK_AT_RULES_S = 2.0
+WATCH_CLOCKS_S = 1.0
+
+log = structlog.get_logger()
+
+
+def connector_for(account: AccountSettings, db: Database, now: Callable[[], datetime]) -> Any:
+    """The connector of an account; its SDK is imported here, when first used."""
+    kind = connector_class(account.connector)
+    return kind(account.options, keep=AccountKeep(db, account.name), now=now)
+
+
+def destination_for(destination: DestinationSettings, now: Callable[[], datetime]) -> Any:
+    return destination_class(destination.kind)(destination.options, now=now)
+
+
+def open_database(
+    settings: Settings, now: Callable[[], datetime], *, fresh: bool = False
+) -> Database:
+    """The store that the settings name. A sandbox's is never mixed with a real one."""
+    mark = "sandbox" if settings.sandbox else "live"
+    return Database.open(settings.database, now=now, owner_mark=mark, fresh=fresh)
+
+
+class Daemon:
+    """Everything that `inboxd run` runs. `start`, then `stop`; both return."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        roles: Collection[str] = ROLES,
+    ) -> None:
+        self.settings = settings
+        self.now = now
+        self.roles = frozenset(roles)
+        self.metrics = Metrics(__version__)
+        self.db = open_database(settings, now, fresh=settings.sandbox)
+        for warning in self.db.warnings:
+            log.warning("database.warning", text=warning)
+        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.leases = Leases(self.db, owner)
+        self.senders: dict[str, Sender] = {}
+        self.pollers: dict[str, Poller] = {}
+        self.ops = Ops(db=self.db, present=OPS in settings.destinations, now=now, told=self.told)
+        with self.db.read() as conn:
+            known_good = last_good(conn)
+        self.book = RuleBook(settings.rules, tuple(settings.destinations), known_good)
+        self._rules_reported(self.book.problems)
+        self._save_rules(self.book.current)
+        accounts = [one for one in settings.accounts.values() if not one.paused]
+        self.ticker = Ticker(jobs=len(accounts) + 6, now=utc_now)
+        self._receivers: dict[str, Any] = {}
+        self.server: Any = None
+        if "deliver" in self.roles:
+            for destination in settings.destinations.values():
+                self._add_sender(destination)
+        if "ingest" in self.roles:
+            for account in accounts:
+                self._add_poller(account)
+        self.escalation = Escalation(
+            db=self.db, leases=self.leases, now=now, told=self.told, metrics=self.metrics
+        )
+
+    def rules(self) -> Ruleset:
+        return self.book.current
+
+    def told(self, destinations: Collection[str]) -> None:
+        """Right after a commit: the senders of these have work."""
+        for name in destinations:
+            sender = self.senders.get(name)
+            if sender is not None:
+                sender.wake()
+
+    def start(self) -> None:
+        """Start everything; the last thing is the HTTP side, so that ready means ready."""
+        for sender in self.senders.values():
+            sender.start()
+        self.ticker.every(RENEW_S, "leases", self.leases.renew)
+        self.ticker.every(LOOK_AT_RULES_S, "rules", self._look_at_rules)
+        if "deliver" in self.roles:
+            self.ticker.every(WATCH_CLOCKS_S, "clocks", self.escalation.tick)
+            self.ticker.every(3600, "housekeeping", self._housekeeping)
+        for account, poller in self.pollers.items():
+            every_s = min(self.settings.accounts[account].every_s, 30.0)
+            self.ticker.every(every_s, f"poll:{account}", poller.tick)
+        self.ticker.start()
+        if "web" in self.roles:
+            self._listen()
+        log.info(
+            "daemon.started",
+            version=__version__,
+            accounts=len(self.pollers),
+            destinations=len(self.senders),
+            rules=self.book.current.version,
+            roles=sorted(self.roles),
+        )
+
+    def ready(self) -> str | None:
+        """Why the daemon is not ready, or None."""
+        trouble = self.db.healthy()
+        if trouble is not None:
+            return f"database: {trouble}"
+        if time.monotonic() - self.leases.renewed_at > TTL_S:
+            return "leases are not renewing"
+        return None
+
+    def stop(self, within_s: float = DRAIN_S) -> None:
+        """Take no more in, finish what is under way for at most `within_s`, give the leases back."""
+        until = time.monotonic() + within_s
+        if self.server is not None:
+            self.server.stop(1.0)
+        self.ticker.stop()
+        for poller in self.pollers.values():
+            poller.stopping.set()
+        for sender in self.senders.values():
+            sender.stop()
+        left = [p.account for p in self.pollers.values() if not p.idle(until - time.monotonic())]
+        for sender in self.senders.values():
+            sender.join(max(until - time.monotonic(), 0.01))
+        left += [s.destination_name for s in self.senders.values() if s.is_alive()]
+        if left:
+            log.warning("daemon.left_to_its_lease", names=left)
+        else:
+            self.leases.release_all()
+        self.db.close()
+        log.info("daemon.stopped")
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _add_sender(self, destination: DestinationSettings) -> None:
+        options = destination.options
+        self.senders[destination.name] = Sender(
+            name=destination.name,
+            destination=destination_for(destination, self.now),
+            language=options.language or self.settings.language,
+            timezone=self.settings.timezone,
+            per_minute=options.per_minute,
+            db=self.db,
+            leases=self.leases,
+            rules=self.rules,
+            now=self.now,
+            ops=self.ops,
+            metrics=self.metrics,
+        )
+
+    def _add_poller(self, account: AccountSettings) -> None:
+        self.pollers[account.name] = Poller(
+            account=account.name,
+            connector=connector_for(account, self.db, self.now),
+            platform=account.connector,
+            every_s=account.every_s,
+            backfill=account.backfill,
+            db=self.db,
+            leases=self.leases,
+            rules=self.rules,
+            now=self.now,
+            told=self.told,
+            ops=self.ops,
+            metrics=self.metrics,
+        )
+
+    def _listen(self) -> None:
+        from aggregator.web.callbacks import Callbacks
+        from aggregator.web.server import Server, site
+
+        connectors = {
+            account.name: connector_for(account, self.db, self.now)
+            for account in self.settings.accounts.values()
+            if not account.paused
+        }
+        callbacks = Callbacks(
+            connectors=connectors,
+            db=self.db,
+            now=self.now,
+            wake=self._hurry,
+            metrics=self.metrics,
+        )
+        app = site(callbacks=callbacks, ready=self.ready, metrics=self._scrape)
+        http = self.settings.http
+        self.server = Server(app, host=http.host, port=http.port)
+        self.server.start()
+
+    def _hurry(self, account: str) -> None:
+        if account in self.pollers:
+            self.ticker.hurry(f"poll:{account}")
+
+    def _scrape(self) -> bytes:
+        with self.db.read() as conn:
+            waiting = backlog(conn)
+        for name in self.settings.destinations:
+            self.metrics.pending.labels(name).set(waiting.get(name, 0))
+        return self.metrics.text()
+
+    # -- rules -----------------------------------------------------------------------------------
+
+    def _look_at_rules(self) -> None:
+        before = self.book.current.version
+        changes = self.book.look()
+        if not changes and before == self.book.current.version:
+            return
+        self._rules_reported(self.book.problems)
+        if self.book.current.version != before:
+            self._save_rules(self.book.current)
+            log.info("rules.loaded", version=self.book.current.version)
+
+    def _rules_reported(self, problems: Collection[str]) -> None:
+        self.metrics.rules_ok.set(0 if problems else 1)
+        if problems:
+            self.ops.broken("rules", "bad rules, the last good ones stay:\n" + "\n".join(problems))
+        else:
+            self.metrics.rules_at.set(self.now().timestamp())
+            self.ops.mended(
+                "rules", f"the rules are good again, version {self.book.current.version}"
+            )
+
+    def _save_rules(self, rules: Ruleset) -> None:
+        self.db.write(lambda conn: save_version(conn, rules.version, rules.sources, self.now()))
+
+    def _housekeeping(self) -> None:
+        fence = self.leases.hold("housekeeping")
+        if fence is None:
+            return
+        try:
+            gone = prune(self.db, fence=fence, before=self.now() - RAW_KEPT)
+        except LeaseLost:
+            self.leases.lost(fence)
+            return
+        if gone:
+            log.info("raw.pruned", rows=gone)

@@ -1,0 +1,66 @@
+"""The whole stage: every stand-in, started on loopback, and the settings that lead the daemon to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from aggregator.sandbox.base import Platform
+from aggregator.sandbox.facebook import FacebookStandin
+from aggregator.sandbox.slack import SlackStandin
+from aggregator.sandbox.wechat import WeChatStandin
+from aggregator.sandbox.wecom import WeComStandin
+from aggregator.sandbox.weibo import WeiboStandin
+from aggregator.sandbox.x import XStandin
+from aggregator.sandbox.zendesk import ZendeskStandin
+
+PUSHED = ("weibo", "wechat", "wecom")  # platforms that call us back
+
+
+class World:
+    """Stand-ins by platform, and the two places that are told. Their limits are wide: an hour passes in a minute."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.x = XStandin(now)
+        self.facebook = FacebookStandin(now)
+        self.weibo = WeiboStandin(now)
+        self.wechat = WeChatStandin(now)
+        self.wecom = WeComStandin(now)
+        self.slack = SlackStandin(now)
+        self.zendesk = ZendeskStandin(now)
+        self.platforms: Mapping[str, Platform] = {
+            "x": self.x,
+            "facebook": self.facebook,
+            "weibo": self.weibo,
+            "wechat": self.wechat,
+            "wecom": self.wecom,
+        }
+
+    def start(self) -> None:
+        for one in (*self.platforms.values(), self.slack, self.zendesk):
+            one.start()
+
+    def stop(self) -> None:
+        for one in (*self.platforms.values(), self.slack, self.zendesk):
+            one.stop()
+
+    def accounts(self, *, every: str = "1s") -> dict[str, dict[str, str]]:
+        """`accounts:` of the settings."""
+        return {
+            f"{name}_demo": {"connector": name, "every": every, **platform.options()}
+            for name, platform in self.platforms.items()
+        }
+
+    def destinations(self) -> dict[str, dict[str, str]]:
+        """`destinations:` of the settings."""
+        return {
+            "social": {"kind": "slack", **self.slack.options("C0SOCIAL")},
+            "leads": {"kind": "slack", **self.slack.options("C0LEADS")},
+            "desk": {"kind": "zendesk", **self.zendesk.options()},
+            "ops": {"kind": "console"},
+        }
+
+    def attach(self, callbacks: str) -> None:
+        """Tell the platforms that push where to: `callbacks` is http://host:port/callbacks."""
+        for name in PUSHED:
+            getattr(self, name).attach(f"{callbacks}/{name}_demo")
