@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _EPOCH = re.compile(r"-?\d{1,19}(\.\d+)?\Z", re.ASCII)
@@ -67,3 +70,17 @@ def text_id(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None  # a float has lost its last digits already
+
+
+def digest(*parts: object) -> str:
+    """A native id for what has none: equal parts give equal digests, on any machine."""
+    text = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def raw_json(value: Any) -> bytes:
+    """One item of an answer as bytes, to be stored as it came."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # lone surrogates survive only as escapes
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
