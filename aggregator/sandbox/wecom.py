@@ -73,10 +73,7 @@ class WeComStandin(Standin):
         self.empty_every = 4
         self.tokenless_per_minute = 60
         self.items: list[dict[str, Any]] = []  # the stream, in order of arrival
-        self.sent: dict[
-            str, dict[str, Any]
-        ] = {}  # by msgid; what the API sent is never in the stream
-        self.states: dict[str, int] = {}
+        self.desk = Desk(now, self.open_kfid, servicer)
         self._people: dict[str, Person] = {}
         self._tokens: dict[str, datetime] = {}
         self._wakes: dict[str, datetime] = {}
