@@ -13,7 +13,7 @@ from typing import Any
 from aggregator.sandbox.base import Answer, Line, Person, Request, Route, Standin, Truth
 from aggregator.sandbox.caller import Caller, Outgoing
 from aggregator.sandbox.wechat_crypto import Envelope, new_aes_key, xml
-from aggregator.sandbox.wecom_desk import errcode
+from aggregator.sandbox.wecom_desk import Desk, errcode
 
 HORIZON = timedelta(days=3)
 TOKEN_LIFE = timedelta(seconds=7200)

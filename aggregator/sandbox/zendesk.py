@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 
 from aggregator.sandbox.base import Answer, Request, Route, Standin, answer
@@ -243,7 +244,7 @@ class ZendeskStandin(Standin):
                 "type": "Comment",
                 "author_id": 1,
                 "body": comment.body,
-                "html_body": comment.body if comment.html else f"<p>{comment.body}</p>",
+                "html_body": comment.body if comment.html else f"<p>{escape(comment.body)}</p>",
                 "plain_body": comment.body,
                 "public": comment.public,
                 "created_at": _time(comment.created_at),
