@@ -1,0 +1,119 @@
+"""What our servicers wrote in the platform's console: the walk over its records, and their shape.
+
+Page: https://developers.weixin.qq.com/doc/offiaccount/Customer_Service/Obtain_chat_transcript.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from aggregator.model import Attachment, Author, Direction, Kind, Message
+from connectors.fields import digest, parse_time, raw_json
+from connectors.payload import mapping, name, native, words
+from connectors.wechat_errors import BEIJING
+
+PAGE = 1000
+FIRST = timedelta(hours=24)
+OVERLAP = timedelta(minutes=10)
+SERVICER_SENT = 2002
+
+_PLACEHOLDERS = {"[image]": "image", "[voice]": "voice", "[video]": "video"}
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """`seen`: the records up to here are stored. A walk in progress asks for `at`..`stop` of one
+    Beijing day (the platform refuses more) from `msgid` on, until it has come to `end`."""
+
+    seen: int | None
+    at: int
+    end: int | None
+    msgid: int
+
+    @classmethod
+    def resume(cls, cursor: str | None, now: datetime) -> Walk:
+        told = _object(cursor)
+        end = int(now.timestamp())
+        seen, walk = told.get("seen"), mapping(told.get("walk"))
+        if all(type(walk.get(one)) is int for one in ("at", "end", "msgid")):
+            return cls(seen, walk["at"], walk["end"], walk["msgid"])
+        if type(seen) is not int or not 0 < seen < 2**33:
+            return cls(None, end - int(FIRST.total_seconds()), end, 1)
+        return cls(seen, min(seen, end) - int(OVERLAP.total_seconds()), end, 1)
+
+    @property
+    def stop(self) -> int:
+        """The last second to ask for: of this walk, or of the day."""
+        day = datetime.fromtimestamp(self.at, BEIJING)
+        last = int(day.replace(hour=23, minute=59, second=59, microsecond=0).timestamp())
+        return last if self.end is None else min(self.end, last)
+
+    def after(self, count: int, following: int) -> Walk:
+        """The walk once a page of `count` records is stored, `following` being the msgid that the
+        platform names for the next one; `end` is None when there is no more to ask for.
+
+        A full page that names no next one ends the walk with `seen` where it was: asked for again.
+        """
+        if count >= PAGE:
+            return (
+                replace(self, msgid=following) if following > self.msgid else self._over(self.seen)
+            )
+        if self.end is not None and self.stop < self.end:
+            return replace(self, at=self.stop + 1, msgid=1)
+        return self._over(self.end)
+
+    def _over(self, seen: int | None) -> Walk:
+        return replace(self, seen=seen, end=None)
+
+    def told(self) -> str:
+        """The cursor."""
+        walk = {"at": self.at, "end": self.end, "msgid": self.msgid} if self.end else None
+        return json.dumps({"seen": self.seen, "walk": walk})
+
+
+def _object(cursor: str | None) -> dict[str, Any]:
+    try:
+        return mapping(json.loads(cursor or "{}"))
+    except ValueError:
+        return {}
+
+
+def sent(records: list[Any]) -> list[Message]:
+    """Our servicers' messages among the records. Two that are alike in one second get different ids."""
+    alike: Counter[str] = Counter()
+    messages = []
+    for one in records:
+        record = mapping(one)
+        if native(record.get("opercode")) != str(SERVICER_SENT):
+            continue
+        key = digest(*(record.get(part) for part in ("openid", "opercode", "time", "text")))
+        alike[key] += 1
+        messages.append(_record(record, native_id=digest(key, alike[key])))
+    return messages
+
+
+def _record(record: dict[str, Any], *, native_id: str) -> Message:
+    marks: list[str] = []
+    text = words(record.get("text"), marks)
+    media = _PLACEHOLDERS.get(text or "")
+    worker = name(record.get("worker"))
+    sent_at = parse_time(record.get("time"))
+    if sent_at is None:
+        marks.append("time.missing")
+    return Message(
+        native_id=native_id,
+        platform="wechat",
+        kind=Kind.DIRECT_MESSAGE,
+        direction=Direction.OUTBOUND,
+        author=Author(native_id=worker, name=worker) if worker else None,
+        text=None if media else text,
+        sent_at=sent_at,
+        person=native(record.get("openid")),
+        attachments=(Attachment(media),) if media else (),
+        raw=raw_json(record),
+        marks=tuple(marks),
+    )
