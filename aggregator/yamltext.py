@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ MAX_DEPTH = 50
 
 Loc = tuple[str | int, ...]
 
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """`tree`: dicts, lists and strings (None for an empty value). `marks`: path → (line, column), from 1.
 
-    A mapping's key is marked at path + ("",) order apart: `keys` holds where each key stands.
+    `marks` says where a value stands, `keys` where the key of a mapping does.
     """
 
     name: str
@@ -61,46 +64,47 @@ def parse(data: bytes, *, name: str) -> Document:
     if len(data) > MAX_BYTES:
         raise SettingsError(f"{name}:1:1: larger than {MAX_BYTES // 2**20} MiB; split the file")
     try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise SettingsError(f"{name}:{line}:1: not UTF-8; save the file as UTF-8") from None
-    _check_depth(text, name)
+    _check_events(text, name)
     try:
         node = yaml.compose(text, yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise _syntax(error, name, text) from None
     if node is None:
         return Document(name, text, {}, {(): (1, 1)})
-    problems: list[str] = []
-    marks: dict[Loc, tuple[int, int]] = {}
-    keys: dict[Loc, tuple[int, int]] = {}
-    tree = _walk(node, (), name, marks, keys, problems)
-    if problems:
-        raise SettingsError(*problems)
-    return Document(name, text, tree, marks, keys)
+    walk = _Walk(name)
+    tree = walk.value(node, ())
+    if walk.problems:
+        raise SettingsError(*walk.problems)
+    return Document(name, text, tree, walk.marks, walk.keys)
 
 
-def _check_depth(text: str, name: str) -> None:
+def _check_events(text: str, name: str) -> None:
     """Over the events first: composing a deep nesting crashes the process, in C."""
     depth = 0
     try:
         for event in yaml.parse(text, yaml.CSafeLoader):
+            problem = None
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                    raise SettingsError(
-                        f"{name}:{line}:{column}: nested deeper than {MAX_DEPTH}; flatten it"
-                    )
+                    problem = f"nested deeper than {MAX_DEPTH}; flatten it"
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-            elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                raise SettingsError(
-                    f"{name}:{line}:{column}: anchors (&) and aliases (*) are not read; "
+            if getattr(event, "anchor", None):
+                problem = (
+                    "anchors (&) and aliases (*) are not read; "
                     "write the value out, or quote it if it is text"
                 )
+            elif getattr(event, "tag", None):
+                problem = f"the tag {event.tag} is not read; quote the value if it is text"  # type: ignore[attr-defined]
+            if problem:
+                mark = event.start_mark
+                assert mark is not None
+                raise SettingsError(f"{name}:{mark.line + 1}:{mark.column + 1}: {problem}")
     except yaml.YAMLError as error:
         raise _syntax(error, name, text) from None
 
@@ -108,91 +112,123 @@ def _check_depth(text: str, name: str) -> None:
 def _syntax(error: yaml.YAMLError, name: str, text: str) -> SettingsError:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
-    if mark is None:  # a reader error: a character that YAML does not allow
-        position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
-        return SettingsError(f"{name}:{line}:1: a character that YAML does not allow; remove it")
-    lines = text.split("\n")
-    source = lines[mark.line] if mark.line < len(lines) else ""
-    remedy = "check indentation, quotes and brackets"
-    if "\t" in source:
-        remedy = "a tab stands here; YAML wants spaces"
-    elif "：" in source:
-        remedy = "a full-width ： stands here; YAML wants `: `"
-    elif "“" in source or "”" in source:
-        remedy = "full-width quotes stand here; YAML wants \" or '"
-    elif "%" in what or "cannot start any token" in what:
-        remedy = "quote the value: a leading @ ` % & * ! has a meaning in YAML"
-    elif "{" in source and "$" in source:
-        remedy = 'inside {} write "${NAME}" in quotes'
+    if mark is None:  # a reader error, whose position counts bytes
+        found = _FORBIDDEN.search(text)
+        before = text[: found.start()] if found else ""
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        return SettingsError(
+            f"{name}:{line}:{column}: a control character that YAML does not allow; remove it"
+        )
     context = getattr(error, "context_mark", None)
+    # What was typed wrong often stands in the line before the one where YAML noticed.
+    first = min(context.line if context else mark.line, max(mark.line - 1, 0))
+    around = text.split("\n")[first : mark.line + 1]
     opened = (
         f" (opened in line {context.line + 1})" if context and context.line != mark.line else ""
     )
+    remedy = _remedy(what, around)
     return SettingsError(f"{name}:{mark.line + 1}:{mark.column + 1}: {what}{opened}; {remedy}")
 
 
-def _walk(
-    node: yaml.Node,
-    loc: Loc,
-    name: str,
-    marks: dict[Loc, tuple[int, int]],
-    keys: dict[Loc, tuple[int, int]],
-    problems: list[str],
-) -> Any:
-    position = (node.start_mark.line + 1, node.start_mark.column + 1)
-    marks[loc] = position
-    where = f"{name}:{position[0]}:{position[1]}"
-    if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
-        problems.append(f"{where}: the tag {node.tag} is not read; quote the value if it is text")
-    if isinstance(node, yaml.ScalarNode):
-        plain_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
-        return None if plain_null else node.value
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _walk(child, (*loc, index), name, marks, keys, problems)
-            for index, child in enumerate(node.value)
-        ]
-    tree: dict[str, Any] = {}
-    assert isinstance(node, yaml.MappingNode)
-    for key_node, value_node in node.value:
-        line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            problems.append(f"{name}:{line}:{column}: a key must be a word; quote it")
-            continue
-        key = key_node.value
-        if key in tree:
-            first = keys[(*loc, key)][0]
-            problems.append(
-                f"{name}:{line}:{column}: the key {key!r} stands already in line {first}; keep one"
-            )
-            continue
-        keys[(*loc, key)] = (line, column)
-        tree[key] = _walk(value_node, (*loc, key), name, marks, keys, problems)
-    return tree
+def _remedy(what: str, around: list[str]) -> str:
+    source, near = around[-1] if around else "", "\n".join(around)
+    if "\t" in source:
+        return "a tab stands here; YAML wants spaces"
+    if "another document" in what:
+        return "one file holds one document; remove the line ---"
+    if "：" in near:
+        return "a full-width ： stands here; YAML wants `: `"
+    if "“" in near or "”" in near:
+        return "full-width quotes stand here; YAML wants \" or '"
+    if re.search(r"(^|[\s\[,])#[^\s#]+#", near):
+        return 'YAML reads # as a comment; write "#…#" in quotes'
+    if "%" in what or "cannot start any token" in what:
+        return "quote the value: a leading @ ` % & * ! has a meaning in YAML"
+    if "{" in near and "$" in near:
+        return 'inside {} write "${NAME}" in quotes'
+    return "check indentation, quotes and brackets"
+
+
+class _Walk:
+    """From nodes to dicts, lists and strings, keeping where everything stands."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.marks: dict[Loc, tuple[int, int]] = {}
+        self.keys: dict[Loc, tuple[int, int]] = {}
+        self.problems: list[str] = []
+
+    def value(self, node: yaml.Node, loc: Loc) -> Any:
+        self.marks[loc] = _position(node)
+        if isinstance(node, yaml.ScalarNode):
+            plain_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+            return None if plain_null else node.value
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(child, (*loc, index)) for index, child in enumerate(node.value)]
+        assert isinstance(node, yaml.MappingNode)
+        tree: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line, column = _position(key_node)
+            where = f"{self.name}:{line}:{column}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(f"{where}: a key must be a word; quote it")
+                continue
+            key = key_node.value
+            if key in tree:
+                first = self.keys[(*loc, key)][0]
+                self.problems.append(
+                    f"{where}: the key {key!r} stands already in line {first}; keep one"
+                )
+                continue
+            self.keys[(*loc, key)] = (line, column)
+            tree[key] = self.value(value_node, (*loc, key))
+        return tree
+
+
+def _position(node: yaml.Node) -> tuple[int, int]:
+    assert node.start_mark is not None
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+Known = Mapping[Loc, Sequence[str]] | Callable[[Loc], Sequence[str]]
 
 
 def problems(
     error: ValidationError,
     document: Document,
-    known: Mapping[Loc, Sequence[str]] | None = None,
+    known: Known | None = None,
     *,
     prefix: Loc = (),
 ) -> list[str]:
     """A pydantic error as lines `file:line:column: what is wrong, and the remedy`.
 
-    `known`: path of a mapping → the keys it takes, to name the nearest one to an unknown key.
+    `known`: the keys that the mapping at a path takes, to name the nearest one to an unknown key.
     """
     lines = []
     for one in error.errors(include_url=False, include_input=False):
         loc: Loc = (*prefix, *one["loc"])
         dotted = ".".join(str(part) for part in loc) or "the file"
         if one["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(loc[-1]), (known or {}).get(loc[:-1], ()), n=1)
+            keys = known(loc[:-1]) if callable(known) else (known or {}).get(loc[:-1], ())
+            near = difflib.get_close_matches(str(loc[-1]), keys, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else "remove it"
             lines.append(f"{document.at(loc, key=True)}: unknown key {dotted}; {remedy}")
         elif one["type"] == "missing":
             lines.append(f"{document.at(loc[:-1])}: {dotted} is missing; add it")
         else:
-            lines.append(f"{document.at(loc)}: {dotted}: {one['msg']}")
+            message = one["msg"].removeprefix("Value error, ")
+            lines.append(f"{document.at(loc)}: {dotted}: {message}{_hint(document, loc)}")
     return lines
+
+
+def _hint(document: Document, loc: Loc) -> str:
+    """A full-width colon is no colon to YAML: `id：x` is one word, where keys were wanted."""
+    value = document.tree
+    for part in loc:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    if isinstance(value, str) and "：" in value:
+        return "; a full-width ： stands here, YAML wants `: `"
+    return ""
