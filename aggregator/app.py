@@ -69,12 +69,13 @@ class Daemon:
         *,
         now: Callable[[], datetime] = utc_now,
         roles: Collection[str] = ROLES,
+        fresh: bool = False,
     ) -> None:
         self.settings = settings
         self.now = now
         self.roles = frozenset(roles)
         self.metrics = Metrics(__version__)
-        self.db = open_database(settings, now, fresh=settings.sandbox)
+        self.db = open_database(settings, now, fresh=fresh)
         for warning in self.db.warnings:
             log.warning("database.warning", text=warning)
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"

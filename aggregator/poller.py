@@ -69,6 +69,7 @@ class Poller:
         self._awake: set[str] = set()
         self.stopping = threading.Event()
         self._busy = threading.Lock()
+        self._found: Callable[[str, Decision | None], None] | None = None
 
     def idle(self, within_s: float) -> bool:
         """Wait until no tick runs; False when one still does after `within_s`."""
@@ -85,6 +86,13 @@ class Poller:
         """Poll what is due, if this process owns the account."""
         with self._busy:
             self._tick()
+
+    def poll_now(self, found: Callable[[str, Decision | None], None]) -> bool:
+        """Poll every stream whatever its schedule; `found` is told each page's decision, None if it failed."""
+        self._found = found
+        self._awake.update(self.connector.streams)
+        self.tick()
+        return not self._awake
 
     def _tick(self) -> None:
         fence = self._leases.hold(f"account:{self.account}")

@@ -1,0 +1,5 @@
+"""`python -m aggregator` is `inboxd`."""
+
+from aggregator.cli import main
+
+main()
