@@ -34,6 +34,8 @@ from connectors.wechat_errors import TOKEN_REFUSED, Failed, explained
 OFFICIAL_HOST = "api.weixin.qq.com"
 WORK_HOST = "qyapi.weixin.qq.com"
 
+# What xmltodict and wechatpy raise on hostile input, as measured.
+_UNREADABLE = (ExpatError, KeyError, ValueError, TypeError, AttributeError, RecursionError)
 _EARLY_S = 120  # ask for a new token this long before the old one ends
 
 
@@ -165,14 +167,17 @@ class WorkClient(_Careful, EnterpriseClient):  # type: ignore[misc]
 # --- callbacks ----------------------------------------------------------------------------------
 
 
-def elements(xml: str) -> dict[str, Any]:
-    """The elements under `<xml>`. Raises Rejected for anything else, declarations of entities too."""
+def elements(xml: str, *, whole: bool = False) -> dict[str, Any]:
+    """The elements under `<xml>`; `whole` keeps the white space around their words.
+
+    Raises Rejected for anything else, and for declarations of entities.
+    """
     lowered = xml.lower()
     if "<!doctype" in lowered or "<!entity" in lowered:
         raise Rejected("a DOCTYPE or an ENTITY in the body")
     try:
-        found = xmltodict.parse(xml)["xml"]
-    except (ExpatError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        found = xmltodict.parse(xml, strip_whitespace=not whole)["xml"]
+    except _UNREADABLE:
         raise Rejected("the body is no XML of the platform's") from None
     if not isinstance(found, dict):
         raise Rejected("the body is no XML of the platform's")
@@ -184,14 +189,16 @@ def pushed(xml: str) -> tuple[str, dict[str, Any]]:
 
     Raises Rejected where there is no MsgType, or wechatpy cannot read it.
     """
-    elements(xml)
+    written = elements(xml, whole=True).get(
+        "Content"
+    )  # wechatpy strips it; a text stays as written
     try:
-        message = parse_message(xml)
-        found = message._data
+        found = parse_message(xml)._data
         kind = found["MsgType"].strip().lower()
-    except (ExpatError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+    except _UNREADABLE:
         raise Rejected("the body has no readable MsgType") from None
-    return ("event" if kind == "event" or kind.startswith("device_") else kind), found
+    kind = "event" if kind == "event" or kind.startswith("device_") else kind
+    return kind, {**found, "Content": written}
 
 
 def transfer_reply(to: str, sender: str, at: datetime) -> str:
