@@ -1,0 +1,64 @@
+"""The whole text of a long post: lists cut it at 140 characters, and say so."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from aggregator.errors import RateLimited, Rejected, Unavailable
+from connectors.payload import mapping, native
+from connectors.weibo.api import Api
+
+MOST_KEPT = 256
+TRIES = 3
+
+
+class LongTexts:
+    """Asks for a post once, though the overlap brings it in many polls: a call is one of few a day."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._failed: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def whole(self, item: dict[str, Any]) -> str | None:
+        """The whole text, None where it is not to be had.
+
+        Raises Unavailable while it may still come: a post is stored once, and better a little late
+        than cut for good. The third failure in a row gives up, so that no post blocks the rest.
+        """
+        here = _long_text(item)
+        if here is not None:
+            return here
+        key = (native(item.get("idstr")) or native(item.get("id")) or "", str(item.get("text")))
+        if not key[0]:
+            return None
+        if key not in self._kept:
+            try:
+                found = mapping(self._api.get("statuses/show", {"id": key[0], "isGetLongText": 1}))
+            except RateLimited:
+                raise
+            except Rejected:
+                return None
+            except Unavailable:
+                _put(self._failed, key, self._failed.get(key, 0) + 1)
+                if self._failed[key] >= TRIES:
+                    return None
+                raise
+            text = _long_text(found) or found.get("text")
+            if not isinstance(text, str):
+                return None
+            _put(self._kept, key, text)
+        return self._kept[key]
+
+
+def _put(kept: OrderedDict[tuple[str, str], Any], key: tuple[str, str], value: Any) -> None:
+    kept[key] = value
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
+
+
+def _long_text(item: dict[str, Any]) -> str | None:
+    found = mapping(item.get("longText"))
+    text = found.get("longTextContent") or found.get("content")
+    return text if isinstance(text, str) else None
