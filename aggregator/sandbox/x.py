@@ -122,7 +122,11 @@ class XStandin(Standin):
         return Answer(b"Not Found", 404, {}, "text/plain")  # a gateway speaks, not the API
 
     def headers(self, request: Request, given: Answer) -> Mapping[str, str]:
-        told = {"api-version": "2.159", "x-transaction-id": secrets.token_hex(8)}
+        told = {
+            "api-version": "2.159",
+            "x-access-level": "read-write-directmessages",
+            "x-transaction-id": secrets.token_hex(8),
+        }
         name = self._endpoint(request.path)
         if name is None or given.status == 401:
             return told
@@ -202,18 +206,11 @@ class XStandin(Standin):
             page = _page(post.author, post.history[0])
             words = shorten(text, media, self._link, page)
             post.history.append(id_)
-            new = Post(
-                id_,
-                post.author,
-                words,
-                created(at),
-                self.now() + self.lag,
-                post.root,
-                post.reply_to,
-                post.history,
+            seen = self.now() + self.lag
+            self.posts[id_] = Post(
+                id_, post.author, words, created(at), seen, post.root, post.reply_to, post.history
             )
-            self.posts[id_] = new
-            return new
+            return self.posts[id_]
 
     def delete(self, post: Post) -> None:
         """Every version goes."""
@@ -241,15 +238,7 @@ class XStandin(Standin):
             seen = self.now() + (self.lag if lag is None else lag)
             customer = other if sender.id == self.brand.id else sender
             event = Event(
-                id_,
-                "MessageCreate",
-                sender,
-                conversation,
-                created(at),
-                seen,
-                words,
-                (),
-                customer,
+                id_, "MessageCreate", sender, conversation, created(at), seen, words, (), customer
             )
             self.events[id_] = event
             return event
@@ -328,7 +317,7 @@ class XStandin(Standin):
             native_id=str(first.id),
             author=_author(post.author),
             text=post.words.text,
-            url=_page(post.author, first.id),
+            url=_page(post.author, post.id),
             sent_at=first.at,
             reply_to=str(parent.history[0]) if parent else None,
             conversation=f"p:{post.root}:{person.id}",
@@ -358,7 +347,7 @@ class XStandin(Standin):
             native_id=str(event.id),
             author=_author(event.sender),
             text=event.words.text or None,
-            url=None,
+            url=f"https://x.com/messages/{event.conversation}",
             sent_at=event.at,
             reply_to=None,
             conversation=f"d:{customer.id}",
@@ -392,5 +381,7 @@ def _author(user: User) -> dict[str, str | None]:
 
 
 def _kinds(links: tuple[Link, ...]) -> tuple[str, ...]:
+    """Media first, then each target once."""
     kinds = {"photo": "image", "video": "video", "animated_gif": "image"}
-    return tuple(kinds[link.media.kind] if link.media else "link" for link in links)
+    targets = dict.fromkeys(link.target for link in links if link.media is None)
+    return (*(kinds[link.media.kind] for link in links if link.media), *("link" for _ in targets))
