@@ -43,7 +43,7 @@ class WeComStandin(Standin):
     """One customer-service account. Without `attach` nobody is woken, and the messages wait all the same.
 
     Knobs, to be set at any time: `page_most` (messages on a page, whatever `limit` says), `empty_every`
-    (each so-many-th page with news comes empty, with has_more=1; 0: never), `tokenless_per_minute`
+    (from 2 on: each so-many-th page with news comes empty, with has_more=1; 0: never), `tokenless_per_minute`
     (sync_msg without a callback's token; over it 45009).
     """
 
