@@ -1,0 +1,282 @@
+"""The streams of an account, and the one transaction that stores what a poll found and what was decided on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from aggregator.model import Clock, Conversation, Decision, Version
+from storage import conversation_rows, message_rows
+from storage.known import known
+from storage.leases import Fence, check
+from storage.outbox import enqueue
+from storage.schema import (
+    account,
+    clock,
+    clock_event,
+    contact,
+    conversation,
+    dedup,
+    message,
+    message_raw,
+    message_version,
+    push,
+    stream,
+)
+from storage.sql import among, bulk_insert, clean, from_ms, opt_clean, opt_ms, opt_time, to_ms
+
+__all__ = [
+    "Conflict",
+    "Stream",
+    "begin_account",
+    "commit_poll",
+    "known",
+    "poll_failed",
+    "streams",
+]
+
+
+class Conflict(Exception):
+    """What was decided on has changed meanwhile: nothing is stored; read and decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    account: str
+    name: str
+    cursor: str | None
+    next_poll_at: datetime | None
+    paused_until: datetime | None
+    failures: int
+    last_error: str | None
+    last_success_at: datetime | None
+    last_poll_at: datetime | None
+
+
+def streams(connection: Connection, account_name: str) -> dict[str, Stream]:
+    """The streams of an account that were ever polled, by name."""
+    rows = connection.execute(select(stream).where(stream.c.account == account_name))
+    return {
+        row.name: Stream(
+            account=row.account,
+            name=row.name,
+            cursor=row.cursor,
+            next_poll_at=opt_time(row.next_poll_at),
+            paused_until=opt_time(row.paused_until),
+            failures=row.failures,
+            last_error=row.last_error,
+            last_success_at=opt_time(row.last_success_at),
+            last_poll_at=opt_time(row.last_poll_at),
+        )
+        for row in rows
+    }
+
+
+def begin_account(
+    connection: Connection, account_name: str, platform: str, now: datetime
+) -> datetime:
+    """Note the first poll of an account, once. Returns when that was."""
+    bulk_insert(connection, account, [(account_name, platform, to_ms(now))], unless="name")
+    first = select(account.c.first_poll_at).where(account.c.name == account_name)
+    return from_ms(connection.execute(first).scalar_one())
+
+
+def commit_poll(
+    connection: Connection,
+    *,
+    fence: Fence,
+    account: str,
+    stream: str,
+    page_cursor: str | None,
+    decision: Decision,
+    now: datetime,
+    drained: Sequence[int] = (),
+    next_poll_at: datetime | None,
+) -> None:
+    """Store a page: everything in `decision`, the cursor, and that the stream is well. `drained`: pushes read.
+
+    Raises LeaseLost where the account has another owner, Conflict where the decision was made on what is no
+    longer so; a unit of work that raises changes nothing.
+    """
+    check(connection, fence)
+    try:
+        _store(connection, decision, now)
+    except IntegrityError as error:
+        # A message, a contact or an open conversation of that key came in by another way.
+        raise Conflict(str(error.orig)) from error
+    if drained:
+        connection.execute(delete(push).where(among(connection, push.c.id, drained)))
+    _set_stream(
+        connection,
+        account,
+        stream,
+        {
+            "cursor": opt_clean(page_cursor),
+            "next_poll_at": opt_ms(next_poll_at),
+            "paused_until": None,
+            "failures": 0,
+            "last_error": None,
+            "last_success_at": to_ms(now),
+            "last_poll_at": to_ms(now),
+        },
+    )
+
+
+def poll_failed(
+    connection: Connection,
+    *,
+    fence: Fence,
+    account: str,
+    stream: str,
+    error: str,
+    retry_at: datetime,
+    pause_until: datetime | None,
+    now: datetime | None = None,
+) -> None:
+    """Note that a poll failed, and when to try again. The cursor stays. Raises LeaseLost."""
+    check(connection, fence)
+    values: dict[str, Any] = {
+        "next_poll_at": to_ms(retry_at),
+        "paused_until": opt_ms(pause_until),
+        "last_error": clean(error),
+    }
+    if now is not None:
+        values["last_poll_at"] = to_ms(now)
+    _set_stream(connection, account, stream, values, failed=True)
+
+
+def _set_stream(
+    connection: Connection,
+    account_name: str,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    failed: bool = False,
+) -> None:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    fresh = {"account": account_name, "name": name, **values}
+    changed = dict(values)
+    if failed:
+        fresh["failures"], changed["failures"] = 1, stream.c.failures + 1
+    connection.execute(
+        dialect.insert(stream)
+        .values(fresh)
+        .on_conflict_do_update(index_elements=[stream.c.account, stream.c.name], set_=changed)
+    )
+
+
+def _store(connection: Connection, decision: Decision, now: datetime) -> None:
+    """Closed conversations first, so that a new one may take their key."""
+    messages = decision.messages
+    bulk_insert(connection, dedup, [(m.account, clean(m.message.key), m.id) for m in messages])
+    bulk_insert(
+        connection,
+        contact,
+        list({c.id: message_rows.contact_row(c) for c in decision.contacts}.values()),
+        replace="id",
+    )
+    fresh = [c for c in decision.conversations if c.version == 0]
+    _update_conversations(connection, [c for c in decision.conversations if c.version > 0])
+    bulk_insert(connection, conversation, [conversation_rows.conversation_row(c, 1) for c in fresh])
+    bulk_insert(connection, message, [message_rows.message_row(m) for m in messages])
+    bulk_insert(
+        connection,
+        message_raw,
+        [message_rows.raw_row(m.id, m.message.raw, now) for m in messages if m.message.raw],
+    )
+    for version in decision.versions:
+        _new_version(connection, version, now)
+    _adopt(connection, decision.adopted)
+    new = {c.id for c in fresh}
+    _replace_clocks(connection, decision.clocks, new)
+    enqueue(connection, decision.deliveries, new_conversations=new)
+
+
+def _update_conversations(connection: Connection, changed: Sequence[Conversation]) -> None:
+    """Write what has still the version that it was decided on."""
+    # In the order of ids, so that two transactions cannot wait for each other.
+    for c in sorted(changed, key=lambda one: one.id):
+        values = conversation_rows.conversation_row(c, c.version + 1)
+        result = connection.execute(
+            update(conversation)
+            .where(conversation.c.id == c.id, conversation.c.version == c.version)
+            .values(dict(zip(conversation.c.keys(), values, strict=True)))
+        )
+        if result.rowcount != 1:
+            raise Conflict(f"conversation {c.id} has changed since version {c.version}")
+
+
+def _new_version(connection: Connection, version: Version, now: datetime) -> None:
+    """Keep what the message said, then write what it says now. A deletion alone keeps the words."""
+    this = message.c.id == version.message_id
+    earlier = (
+        select(func.coalesce(func.max(message_version.c.version), 0) + 1)
+        .where(message_version.c.message_id == version.message_id)
+        .scalar_subquery()
+    )
+    kept = select(
+        message.c.id,
+        earlier,
+        literal(to_ms(now), message.c.id.type),
+        message.c.text,
+        message.c.quoted,
+        message.c.attachments,
+        message.c.edited_at,
+        message.c.deleted_at,
+    ).where(this)
+    connection.execute(insert(message_version).from_select(message_version.c.keys(), kept))
+    m = version.message
+    values: dict[str, Any] = {}
+    if m.deleted_at is not None:
+        values["deleted_at"] = to_ms(m.deleted_at)
+    if m.deleted_at is None or m.text is not None:
+        values |= {
+            "text": opt_clean(m.text),
+            "quoted": opt_clean(m.quoted),
+            "attachments": message_rows.attachments_text(m.attachments),
+            "edited_at": opt_ms(m.edited_at),
+            "marks": message_rows.words(m.marks),
+        }
+    if version.verdict is not None:
+        verdict = message_rows.verdict_values(version.verdict)
+        values |= dict(zip(message_rows.VERDICT_COLUMNS, verdict, strict=True))
+        values["rules_version"] = version.rules_version
+    if connection.execute(update(message).where(this).values(values)).rowcount != 1:
+        raise Conflict(f"message {version.message_id} is gone")
+    if m.raw:
+        raw = message_rows.raw_row(version.message_id, m.raw, now)
+        bulk_insert(connection, message_raw, [raw], replace="message_id")
+
+
+def _adopt(connection: Connection, adopted: Mapping[int, int]) -> None:
+    for message_id, conversation_id in sorted(adopted.items()):
+        result = connection.execute(
+            update(message)
+            .where(message.c.id == message_id, message.c.conversation_id.is_(None))
+            .values(conversation_id=conversation_id)
+        )
+        if result.rowcount != 1:
+            raise Conflict(f"message {message_id} has found its conversation already")
+
+
+def _replace_clocks(
+    connection: Connection, clocks: Mapping[int, Sequence[Clock]], new: set[int]
+) -> None:
+    if stored := [id for id in clocks if id not in new]:
+        for table in (clock_event, clock):
+            connection.execute(
+                delete(table).where(among(connection, table.c.conversation_id, stored))
+            )
+    given = [(id, one) for id, several in clocks.items() for one in several]
+    bulk_insert(connection, clock, [conversation_rows.clock_row(id, one) for id, one in given])
+    bulk_insert(
+        connection,
+        clock_event,
+        [row for id, one in given for row in conversation_rows.event_rows(id, one)],
+    )
