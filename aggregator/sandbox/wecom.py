@@ -225,7 +225,7 @@ class WeComStandin(Standin):
             self.event(at, "servicer_recall_msg", gone.conversation, **more)
         else:
             self.event(at, "user_recall_msg", gone.conversation, recall_msgid=gone.native_id)
-        return replace(gone, label=line.label)
+        return replace(gone, label=line.label, deleted=True)
 
     def _arrived(self, item: dict[str, Any]) -> None:
         with self.lock:

@@ -117,7 +117,10 @@ class WeiboStandin(Standin):
         self._fans.attach(callback_url)
 
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
-        """Posts, comments, direct messages and withdrawals. Raises ValueError for what no API would show."""
+        """Posts, comments, direct messages and withdrawals. Raises ValueError for what no API would show.
+
+        What was withdrawn is gone from every list, and none says so: the truth of it stays as it was.
+        """
         if line.action == "edit":
             raise ValueError(f"{line.label}: what Weibo edited cannot be told by its API")
         if line.action == "say" and line.kind == "direct_message":
@@ -191,7 +194,7 @@ class WeiboStandin(Standin):
         truth = replace(
             self._truth(line, at, author, str(said.id), post),
             text=text,
-            reply_to=str(answers.id if answers else post.id),
+            reply_to=_answered(said, ours=line.who is None),
         )
         if line.who is None and line.to is not None:
             return replace(truth, conversation=told[line.to].conversation)
@@ -376,6 +379,13 @@ class WeiboStandin(Standin):
                 if not entry.read and (entry.visible_at is None or entry.visible_at <= now)
             )
         return answer({**counters, "dm": self._unread_direct})
+
+
+def _answered(said: Comment, *, ours: bool) -> str | None:
+    """The comment before it; without one ours answers the post, and a customer's answers nothing."""
+    if said.answers is not None:
+        return str(said.answers.id)
+    return str(said.status.id) if ours else None
 
 
 def _shown(item: Status | Comment) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def test_events_have_account_and_customer_inside_only(wecom):
 def test_a_recall_is_an_event_that_names_the_message(wecom):
     told = {"a": wecom.play(say("a", "我的电话是138"), NOON, {})}
     gone = wecom.play(say("b", None, action="delete", to="a"), NOON, told)
-    assert gone.native_id == told["a"].native_id
+    assert (gone.native_id, gone.deleted) == (told["a"].native_id, True)
     event = walk(wecom)[0][-1]["event"]
     assert (event["event_type"], event["recall_msgid"]) == ("user_recall_msg", gone.native_id)
 

@@ -116,7 +116,7 @@ def test_each_comment_stands_in_the_streams_that_it_belongs_to(weibo, story):
     assert not told["post"].exported
     assert told["d"].text == "回复@青山家电:好的"
     assert [told[label].reply_to for label in "bcdg"] == [
-        told["post"].native_id,
+        None,
         told["a"].native_id,
         told["c"].native_id,
         told["f"].native_id,
