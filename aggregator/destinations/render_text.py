@@ -36,7 +36,7 @@ def subject(notice: Notice) -> str:
     """One line that says what it is about, at most 150 units."""
     language = notice.language
     if notice.card is None or notice.kind in (NoticeKind.OPS, NoticeKind.DIGEST):
-        return fit(one_line(headline(notice)), MAX_SUBJECT)
+        return fit(inert(one_line(headline(notice))), MAX_SUBJECT) or say(language, "ops")
     card = notice.card
     name = person(card.latest.author or card.contact, language)
     words = one_line(words_of(notice.message or card.latest, language))

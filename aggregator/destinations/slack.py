@@ -23,6 +23,7 @@ from aggregator.destinations.slack_web import (
     ROOM,
     SINK,
     THREAD_GONE,
+    TIMEOUT_S,
     Answered,
     Web,
     is_about_the_message,
@@ -77,10 +78,16 @@ class Slack:
 
     options: ClassVar[type[Options]] = SlackOptions
 
-    def __init__(self, options: SlackOptions, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        options: SlackOptions,
+        *,
+        now: Callable[[], datetime],
+        timeout_s: tuple[float, float] = TIMEOUT_S,
+    ) -> None:
         self._room = options.room
         self._now = now
-        self._web = Web(options.token.get_secret_value(), options.base_url)
+        self._web = Web(options.token.get_secret_value(), options.base_url, timeout_s)
         self._workspace: str | None = None
 
     def check(self) -> str:

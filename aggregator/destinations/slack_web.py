@@ -107,9 +107,9 @@ class Web(WebClient):
     The SDK's own retry sends a post twice when the connection ends after it was read.
     """
 
-    def __init__(self, token: str, base_url: str) -> None:
+    def __init__(self, token: str, base_url: str, timeout_s: tuple[float, float]) -> None:
         super().__init__(token=token, base_url=base_url, retry_handlers=[])
-        self._session = Http(timeout_s=TIMEOUT_S)
+        self._session = Http(timeout_s=timeout_s)
 
     def ask(self, method: str, **arguments: Any) -> Answered:
         """Call a method by its name in the SDK. Raises outcomes for whatever is not an answer of Slack's."""
@@ -132,6 +132,7 @@ class Web(WebClient):
         """What the SDK calls for every request; a test holds that it still does."""
         headers = dict(args["headers"])
         content: Any = args["params"]
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
         if args["json"]:
             content = json.dumps(args["json"]).encode("utf-8")
             headers["Content-Type"] = "application/json; charset=utf-8"

@@ -28,7 +28,7 @@ WORDS: Final[dict[str, Words]] = {
     "somebody": Words("未知用户", "Somebody"),
     "us": Words("我方", "our team"),
     "verified": Words("已认证", "verified"),
-    "followers": Words("{count} 粉丝", "{count} followers"),
+    "followers": Words("{count}粉丝", "{count} followers"),
     # how urgent
     "priority.P1": Words("紧急", "urgent"),
     "priority.P2": Words("优先", "high"),

@@ -22,7 +22,7 @@ from aggregator.destinations.escape import fit, one_line
 from aggregator.destinations.render import person
 from aggregator.destinations.render_text import full, inert, subject
 from aggregator.errors import Rejected, Unauthorized, Unavailable
-from aggregator.http import Http, body, outcome, place
+from aggregator.http import TIMEOUT_S, Http, body, outcome, place
 from aggregator.model import Card, Notice, NoticeKind, Priority, Receipt
 
 PRIORITIES: Final = {
@@ -62,12 +62,16 @@ class Zendesk:
     options: ClassVar[type[Options]] = ZendeskOptions
 
     def __init__(
-        self, options: ZendeskOptions, *, now: Callable[[], datetime] | None = None
+        self,
+        options: ZendeskOptions,
+        *,
+        now: Callable[[], datetime] | None = None,
+        timeout_s: tuple[float, float] = TIMEOUT_S,
     ) -> None:
         """`now` is taken as every destination's constructor takes it; tickets carry Zendesk's time."""
         self._url = options.url
         self._token = options.token
-        self._http = Http()
+        self._http = Http(timeout_s=timeout_s)
         self._http.auth = (f"{options.email}/token", options.token.get_secret_value())
         self._http.headers["Accept"] = "application/json"
 
@@ -92,13 +96,17 @@ class Zendesk:
     def find(self, notice: Notice) -> Receipt | None:
         """The receipt of this notice, by our mark in what it would have written. Raises as `send` does."""
         mark = _mark(notice.key)
-        if notice.kind is NoticeKind.MESSAGE and notice.earlier:
-            for comment in self._comments(notice.earlier.external_id):
-                if mark in str(comment.get("body") or comment.get("plain_body") or ""):
-                    return self._receipt(notice.earlier.external_id)
-        for ticket in self._tickets(_external_id(notice)):
+        tickets = list(self._tickets(_external_id(notice)))
+        for ticket in tickets:
             if mark in str(ticket.get("description") or ""):
                 return self._receipt(ticket.get("id"))
+        if notice.kind is NoticeKind.MESSAGE and notice.earlier:
+            # In the ticket itself, or in the one that followed it when it was closed.
+            ids = [notice.earlier.external_id, *(str(ticket.get("id")) for ticket in tickets[:2])]
+            for id in dict.fromkeys(ids):
+                for comment in self._comments(id):
+                    if mark in str(comment.get("body") or comment.get("plain_body") or ""):
+                        return self._receipt(id)
         return None
 
     # -- writing ---------------------------------------------------------------------------------
@@ -180,20 +188,16 @@ class Zendesk:
 
     def _comments(self, ticket_id: str) -> Iterator[dict[str, Any]]:
         """The newest comments first, in bounded pages; nothing for a ticket that is gone."""
-        cursor = None
-        for _ in range(MAX_PAGES):
-            query = {"sort": "-created_at", "page[size]": "100"}
-            query |= {"page[after]": cursor} if cursor else {}
+        for page in range(1, MAX_PAGES + 1):
             response = self._http.get(
-                f"{self._url}/api/v2/tickets/{ticket_id}/comments", params=query
+                f"{self._url}/api/v2/tickets/{ticket_id}/comments",
+                params={"sort_order": "desc", "per_page": "100", "page": str(page)},
             )
             if response.status_code == 404:
                 return
             answer = self._answer(response)
             yield from (one for one in answer.get("comments") or () if isinstance(one, dict))
-            meta = answer.get("meta")
-            cursor = meta.get("after_cursor") if isinstance(meta, dict) else None
-            if not cursor or not (isinstance(meta, dict) and meta.get("has_more")):
+            if not answer.get("next_page"):
                 return
 
     def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -285,7 +289,7 @@ def _tags(card: Card) -> list[str]:
 def _external_id(notice: Notice) -> str | None:
     """The conversation's id; of an ops notice or a digest, its own key, so that it can be found."""
     if notice.kind in (NoticeKind.OPS, NoticeKind.DIGEST):
-        return notice.key
+        return _header_key(notice.key)
     return str(notice.card.conversation.id) if notice.card else None
 
 
