@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,20 +15,11 @@ from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Trut
 from aggregator.sandbox.caller import Caller
 from aggregator.sandbox.weibo_fans import MEDIA, FanService
 from aggregator.sandbox.weibo_gate import Gate
+from aggregator.sandbox.weibo_lists import BadParameter, Entry, by_id, file, page
 from aggregator.sandbox.weibo_shapes import Comment, Member, Status
 
 MENTIONS, TO_ME, CMT_MENTIONS, BY_ME = "mentions", "to_me", "cmt_mentions", "by_me"
 STRANGER = 9_998  # the number of a person who is in no script
-
-
-@dataclass(slots=True)
-class Entry:
-    """One place in a stream. Without an `item` it is counted and never shown (hidden, or withdrawn long ago)."""
-
-    id: int
-    visible_at: datetime | None  # None: at once
-    item: Status | Comment | None
-    read: bool = False
 
 
 class WeiboStandin(Standin):
@@ -144,7 +134,7 @@ class WeiboStandin(Standin):
     def ghost(self, stream: str, at: datetime) -> None:
         """An item that `total_number` counts and no page shows. `stream`: mentions, to_me, cmt_mentions, by_me."""
         with self.lock:
-            self._file(stream, Entry(self._new_id(at), None, None))
+            file(self._streams[stream], Entry(self._new_id(at), None, None))
 
     def staff_reads(self) -> None:
         """Somebody opened the app: the unread counters start again from zero."""
@@ -165,7 +155,7 @@ class WeiboStandin(Standin):
             post.repost_of.reposts += 1
         self.statuses[post.id] = post
         if not ours:
-            self._file(MENTIONS, Entry(post.id, self._visible_at(line, at), post))
+            file(self._streams[MENTIONS], Entry(post.id, self._visible_at(line, at), post))
         return replace(
             self._truth(line, at, post.author, str(post.id), post),
             kind="mention",
@@ -190,7 +180,7 @@ class WeiboStandin(Standin):
         said.floor = post.comments
         self.comments[said.id] = said
         for stream in streams:
-            self._file(stream, Entry(said.id, self._visible_at(line, at), said))
+            file(self._streams[stream], Entry(said.id, self._visible_at(line, at), said))
         truth = replace(
             self._truth(line, at, author, str(said.id), post),
             text=text,
@@ -270,9 +260,6 @@ class WeiboStandin(Standin):
             found.append(CMT_MENTIONS)
         return found
 
-    def _file(self, stream: str, entry: Entry) -> None:
-        insort(self._streams[stream], entry, key=_id)
-
     def _visible_at(self, line: Line, at: datetime) -> datetime | None:
         seconds = self.late.get(line.label)
         return None if seconds is None else at + timedelta(seconds=seconds)
@@ -294,42 +281,16 @@ class WeiboStandin(Standin):
         def listed(request: Request, match: re.Match[str]) -> Answer:
             entries = [entry for stream in streams for entry in self._streams[stream]]
             if len(streams) > 1:
-                entries.sort(key=_id)
+                entries.sort(key=by_id)
             return self._page(request, entries, key, most)
 
         return listed
 
     def _page(self, request: Request, entries: list[Entry], key: str, most: int) -> Answer:
-        """Newest first; the window is cut before hidden items are taken out, so that pages come short."""
         try:
-            since, until, page, count = (
-                int(request.query.get(name) or default)
-                for name, default in (("since_id", 0), ("max_id", 0), ("page", 1), ("count", 0))
-            )
-        except ValueError:
-            return self.gate.error(request, 10008, "Param error, see doc for more info")
-        if min(since, until, count) < 0 or page < 1:
-            return self.gate.error(request, 10017, "Parameter value is not valid")
-        count = min(count or min(most, 20 if key == "statuses" else 50), most)
-        now = self.now()
-        end = bisect_right(entries, until, key=_id) if until else len(entries)
-        matching = [
-            entry
-            for entry in entries[bisect_right(entries, since, key=_id) : end]
-            if entry.visible_at is None or entry.visible_at <= now
-        ]
-        matching.reverse()
-        window = matching[(page - 1) * count : page * count]
-        more = matching[page * count : page * count + 1]
-        return answer(
-            {
-                key: [_shown(entry.item) for entry in window if entry.item and not entry.item.gone],
-                "hasvisible": False,
-                "previous_cursor": 0,
-                "next_cursor": more[0].id if more else 0,
-                "total_number": len(matching),
-            }
-        )
+            return answer(page(request.query, entries, key, most, self.now()))
+        except BadParameter as bad:
+            return self.gate.error(request, bad.code, bad.words)
 
     def _comments_of(self, request: Request, match: re.Match[str]) -> Answer:
         post = self._asked_status(request)
@@ -338,7 +299,7 @@ class WeiboStandin(Standin):
         entries = [
             Entry(said.id, None, said) for said in self.comments.values() if said.status is post
         ]
-        return self._page(request, sorted(entries, key=_id), "comments", 50)
+        return self._page(request, sorted(entries, key=by_id), "comments", 50)
 
     def _status(self, request: Request, match: re.Match[str]) -> Answer:
         post = self._asked_status(request)
@@ -374,9 +335,7 @@ class WeiboStandin(Standin):
             ("cmt", TO_ME),
         ):
             counters[name] = sum(
-                1
-                for entry in self._streams[stream]
-                if not entry.read and (entry.visible_at is None or entry.visible_at <= now)
+                1 for entry in self._streams[stream] if not entry.read and entry.visible(now)
             )
         return answer({**counters, "dm": self._unread_direct})
 
@@ -386,14 +345,6 @@ def _answered(said: Comment, *, ours: bool) -> str | None:
     if said.answers is not None:
         return str(said.answers.id)
     return str(said.status.id) if ours else None
-
-
-def _shown(item: Status | Comment) -> dict[str, Any]:
-    return shapes.status(item) if isinstance(item, Status) else shapes.comment(item)
-
-
-def _id(entry: Entry) -> int:
-    return entry.id
 
 
 def _second(at: datetime) -> datetime:
