@@ -82,7 +82,7 @@ def line(notice: Notice) -> Text:
     if notice.kind is NoticeKind.MESSAGE and notice.message is not None:
         return _message(text, notice)
     sign = "🗂️ " if notice.kind is NoticeKind.DIGEST else "🛠️ "
-    text.append(sign + " " + fit(one_line(headline(notice)), 2000), style="bold")
+    text.append(sign + fit(one_line(headline(notice)), 2000), style="bold")
     for card in notice.digest[:3]:
         text.append(f"  |  {digest_line(card, notice.language)}", style="dim")
     return text

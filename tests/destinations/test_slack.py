@@ -27,7 +27,7 @@ def room() -> Iterator[Room]:
 
 def slack(room: Room, **changes: Any) -> Slack:
     values = {"token": TOKEN, "room": ROOM, "base_url": f"{room.base_url}/api/"} | changes
-    return Slack(SlackOptions(**values), now=lambda: NOW, timeout_s=(0.5, 0.5))
+    return Slack(SlackOptions(**values), now=lambda: NOW, timeout_s=(5, 5))
 
 
 def methods(room: Room) -> list[str]:
