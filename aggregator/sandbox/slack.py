@@ -60,6 +60,7 @@ class Post:
     broadcast: bool = False
     edits: list[tuple[str, Blocks]] = field(default_factory=list)
     edited_ts: str | None = None
+    deleted: bool = False
 
 
 class SlackStandin(Standin):
@@ -239,7 +240,9 @@ class SlackStandin(Standin):
         shown = [
             post
             for post in reversed(self.posts)
-            if post.channel == channel and (post.thread_ts is None or post.broadcast)
+            if post.channel == channel
+            and not post.deleted
+            and (post.thread_ts is None or post.broadcast)
         ]
         return self._listing(given, shown, newest_first=True)
 
@@ -252,7 +255,7 @@ class SlackStandin(Standin):
         shown = [
             post
             for post in self.posts
-            if post.channel == channel and root in (post.ts, post.thread_ts)
+            if post.channel == channel and not post.deleted and root in (post.ts, post.thread_ts)
         ]
         return self._listing(given, shown, newest_first=False, always=root)
 
@@ -293,7 +296,15 @@ class SlackStandin(Standin):
 
     def find(self, channel: str, ts: str) -> Post | None:
         with self.lock:
-            return next((p for p in self.posts if p.ts == ts and p.channel == channel), None)
+            there = (post for post in self.posts if post.ts == ts and post.channel == channel)
+            return next((post for post in there if not post.deleted), None)
+
+    def delete(self, channel: str, ts: str) -> None:
+        """Somebody deletes a message; it stays in the ledger."""
+        with self.lock:
+            post = self.find(channel, ts)
+            assert post is not None, "no such message"
+            post.deleted = True
 
     def _room(self, given: Mapping[str, Any], *, posting: bool = True) -> str:
         channel = str(given.get("channel") or "")

@@ -1,0 +1,335 @@
+"""The stand-in of a Facebook Page: posts, comments, reviews and Messenger threads, read over Graph.
+
+Its contract is https://developers.facebook.com/docs/graph-api: only asked-for fields are told, pages may be short or
+empty and still have a next one, and a comment on an old post shows up nowhere but under that post.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth, answer
+from aggregator.sandbox.facebook_edges import Edges
+from aggregator.sandbox.facebook_gate import Gate, GraphError, Usage, token_of, version_of
+from aggregator.sandbox.facebook_graph import Graph, Here, parse_fields
+from aggregator.sandbox.facebook_objects import Comment, Letter, Page, Post, Review, Thread, Who
+from aggregator.sandbox.facebook_truth import comment_truth, letter_truth, post_truth, review_truth
+
+NEGATIVE = re.compile(r"terrible|worst|never|awful|broken|waited|差|退|骗|烂|失望", re.IGNORECASE)
+NOT_REPEATED = ("fields", "access_token", "appsecret_proof")
+
+
+class FacebookStandin(Standin):
+    """One Page, and whoever writes on it, under its posts, or to it.
+
+    Knobs, to be turned at any time: `gate.trouble` (a subcode of 190), `usage` (quota, rates, when the headers
+    begin), `throttle(...)`, `refuse(...)`, `graph.short_pages`, `graph.empty_pages`, `graph.heavy_above`,
+    `hide_from` (no author anywhere), `bare_comment_ids` (for comments from now on).
+    `user_token` is a right token of the wrong kind: with it, comments are empty.
+    """
+
+    name = "facebook"
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        *,
+        brand: str = "Lumo",
+        salt: int | None = None,
+        conversations_per_second: float = 2.0,
+        tick: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(now)
+        self.salt = secrets.randbits(20) if salt is None else salt
+        self.page = Who(str(100_000_000_000_000 + self.salt), brand)
+        self.user_token = f"EAAuser{secrets.token_hex(24)}"
+        self.gate = Gate(
+            page_token=f"EAApage{secrets.token_hex(24)}",
+            user_token=self.user_token,
+            app_id=str(700_000_000_000_000 + self.salt),
+            app_secret=secrets.token_hex(16),
+        )
+        self.usage = Usage(self.page.id, conversations_per_second=conversations_per_second)
+        self.edges = Edges(Page(self.page, brand.lower()))
+        self.graph = Graph(self.page, self.edges.rows)
+        self.bare_comment_ids = False
+        self.hide_from = False
+        self._tick = tick
+        self._sequence = 0
+        self.route("GET", r"/(v[^/]*)/?", self._several)
+        self.route("GET", r"/(v[^/]*)/debug_token", self._debug_token)
+        self.route("GET", r"/(v[^/]*)/([^/]+)", self._node)
+        self.route("GET", r"/(v[^/]*)/([^/]+)/([a-z_]+)", self._edge)
+
+    def options(self) -> dict[str, str]:
+        return {
+            "page_id": self.page.id,
+            "access_token": self.gate.page_token,
+            "app_secret": self.gate.app_secret,
+            "base_url": self.base_url,
+        }
+
+    def throttle(
+        self, code: int = 32, *, minutes: float = 5, grow: timedelta = timedelta(minutes=1)
+    ) -> None:
+        """Every call is refused for so long, and each makes it longer."""
+        with self.lock:
+            self.usage.code, self.usage.grow = code, grow
+            self.usage.until = self.now() + timedelta(minutes=minutes)
+
+    def refuse(
+        self, code: int, message: str = "Refused", *, subcode: int | None = None, **more: int | str
+    ) -> None:
+        """The next call is answered with that error; `more` goes to the fault (path, times, after, status)."""
+        error = GraphError(code, message, subcode=subcode).answer()
+        self.fault("status", **{"status": error.status, "body": error.body, **more})
+
+    # --- the wire -----------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Answer:
+        try:
+            return super().handle(request)
+        except GraphError as error:
+            return error.answer()
+
+    def not_found(self, request: Request) -> Answer:
+        return GraphError(2500, f"Unknown path components: {request.path}").answer()
+
+    def headers(self, request: Request, given: Answer) -> Mapping[str, str]:
+        told = {"x-fb-trace-id": secrets.token_urlsafe(8), "x-fb-rev": "1030000000"}
+        try:
+            told["facebook-api-version"] = version_of(request.path.split("/")[1])
+        except GraphError:
+            return told
+        with self.lock:
+            return {**told, **self.usage.headers(self.now())}
+
+    def _admit(self, request: Request, version: str) -> str:
+        """1. Is there such a version? 2. Who calls? 3. How often? Returns the kind of token."""
+        version_of(version)
+        who = self.gate.caller(request)
+        self.usage.count(self.now())
+        if who == "app":
+            raise GraphError(190, "This method must be called with a Page Access Token")
+        self.edges.caller = who
+        self.graph.hide_from = self.hide_from or who == "user"
+        return who
+
+    def _node(self, request: Request, match: re.Match[str]) -> Answer:
+        who = self._admit(request, match.group(1))
+        fields = parse_fields(request.query.get("fields", ""))
+        if match.group(2) == "me" and who == "user":
+            return answer({"name": "Robin Demo", "id": str(9_000_000_000 + self.salt)})
+        node = self.edges.node(match.group(2))
+        return answer(self.graph.node_json(node, fields, _here(request)))
+
+    def _several(self, request: Request, match: re.Match[str]) -> Answer:
+        self._admit(request, match.group(1))
+        fields = parse_fields(request.query.get("fields", ""))
+        ids = request.query.get("ids", "").split(",")
+        if not 1 <= len(ids) <= 50 or not all(ids):
+            raise GraphError(100, "(#100) Param ids must be 1 to 50 ids")
+        here = _here(request)
+        nodes = {id_: self.edges.node(id_) for id_ in ids}
+        return answer({id_: self.graph.node_json(n, fields, here) for id_, n in nodes.items()})
+
+    def _edge(self, request: Request, match: re.Match[str]) -> Answer:
+        who = self._admit(request, match.group(1))
+        name = match.group(3)
+        if name in ("conversations", "messages"):
+            if who == "user":
+                raise GraphError(190, "This method must be called with a Page Access Token")
+            self.usage.count_conversations(self._tick())
+        fields = parse_fields(request.query.get("fields", ""))
+        rows = self.edges.rows(self.edges.node(match.group(2)), name, request.query)
+        args = {key: value for key, value in request.query.items() if key not in NOT_REPEATED}
+        return answer(self.graph.connection(rows, args, fields, _here(request)))
+
+    def _debug_token(self, request: Request, match: re.Match[str]) -> Answer:
+        """Any right token may ask; a token that is dead is told as such."""
+        version_of(match.group(1))
+        if token_of(request) != self.gate.app_token:
+            self.gate.caller(request)
+        asked = request.query.get("input_token")
+        known = {self.gate.page_token: "PAGE", self.user_token: "USER"}.get(asked or "")
+        if known is None:
+            error = {"code": 190, "message": "The access token could not be decrypted"}
+            return answer({"data": {"error": error, "is_valid": False, "scopes": []}})
+        day = int(self.now().timestamp()) + 60 * 86_400
+        data = {
+            "app_id": self.gate.app_id,
+            "type": known,
+            "application": "inboxd sandbox",
+            "is_valid": known == "USER" or self.gate.trouble is None,
+            "expires_at": 0 if known == "PAGE" else day,
+            "data_access_expires_at": day,
+            "issued_at": day - 70 * 86_400,
+            "profile_id": self.page.id,
+            "user_id": str(9_000_000_000 + self.salt),
+            "scopes": [
+                "pages_show_list",
+                "pages_messaging",
+                "pages_read_engagement",
+                "pages_read_user_content",
+                "pages_manage_metadata",
+            ],
+        }
+        return answer({"data": data})
+
+    # --- what happens on the Page -------------------------------------------------------------------
+
+    def person(self, person: Person) -> Who:
+        """As the public side knows them: an app-scoped id."""
+        return Who(str(7_000_000_000_000_000 + self.salt * 100_000 + person.number), person.name)
+
+    def correspondent(self, person: Person) -> Who:
+        """As Messenger knows them: a page-scoped id, which is another one."""
+        return Who(str(5_000_000_000_000_000 + self.salt * 100_000 + person.number), person.name)
+
+    def post(
+        self,
+        author: Who,
+        message: str | None,
+        at: datetime,
+        *,
+        tags_page: bool = False,
+        attachment: str | None = None,
+        story: str | None = None,
+        anonymous: bool = False,
+    ) -> Post:
+        """On the Page's wall, or with `tags_page` on the author's own."""
+        with self.lock:
+            owner = author.id if tags_page else self.page.id
+            id_ = f"{owner}_{self._number(at)}"
+            post = Post(
+                id_, author, message, _seconds(at), not tags_page, tags_page, story, attachment
+            )
+            post.anonymous = anonymous
+            self.edges.add(post)
+            return post
+
+    def comment(
+        self,
+        author: Who,
+        message: str | None,
+        at: datetime,
+        *,
+        post: Post,
+        parent: Comment | None = None,
+        attachment: str | None = None,
+        anonymous: bool = False,
+    ) -> Comment:
+        with self.lock:
+            id_ = f"{post.id.rpartition('_')[2]}_{self._number(at)}"
+            comment = Comment(id_, post, parent, author, message, _seconds(at), attachment)
+            comment.anonymous, comment.bare = anonymous, self.bare_comment_ids
+            self.edges.add(comment)
+            return comment
+
+    def review(
+        self, author: Who, text: str | None, at: datetime, *, positive: bool | None = None
+    ) -> Review:
+        with self.lock:
+            good = not NEGATIVE.search(text or "") if positive is None else positive
+            story = Post(str(self._number(at)), author, text, _seconds(at), False)
+            review = Review(story, author, good, text)
+            self.edges.add(review)
+            return review
+
+    def letter(
+        self,
+        customer: Who,
+        text: str | None,
+        at: datetime,
+        *,
+        from_page: bool = False,
+        attachment: str | None = None,
+    ) -> Letter:
+        """One message between the Page and a customer; their thread moves to the top."""
+        with self.lock:
+            thread = self.edges.thread_with(customer) or Thread(f"t_{self._number(at)}", customer)
+            id_ = f"m_{self.salt:05x}{self._number(at)}-{secrets.token_urlsafe(30)}"
+            author = self.page if from_page else customer
+            letter = Letter(id_, thread, author, text, _seconds(at), attachment)
+            thread.letters.append(letter)
+            self.edges.add(thread)
+            self.edges.add(letter)
+            return letter
+
+    def _number(self, at: datetime) -> int:
+        self._sequence += 1
+        return int(at.timestamp() * 1000) * 10_000 + self.salt % 100 * 100 + self._sequence % 100
+
+    # --- a script -----------------------------------------------------------------------------------
+
+    def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
+        with self.lock:
+            if line.action != "say":
+                return self._changed(line, at, told[line.to or ""])
+            if line.kind == "direct_message":
+                return self._direct(line, at, told)
+            if line.kind == "comment" or (line.who is None and line.to):
+                return self._comment(line, at, told)
+            if line.kind == "review" and line.who:
+                author = self.person(line.who)
+                return review_truth(line.label, self.review(author, line.text, at))
+            if line.kind not in ("mention", "own_post"):
+                raise ValueError(f"there is no {line.kind} on Facebook")
+            author = self.person(line.who) if line.who else self.page
+            tags = line.who is not None and f"@{self.page.name}" in (line.text or "")
+            post = self.post(author, line.text, at, tags_page=tags, attachment=line.attachment)
+            return post_truth(line.label, post, self.page, exported=line.kind != "own_post")
+
+    def _comment(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
+        over = self.edges.node(told[line.to or line.under or ""].native_id)
+        author = self.person(line.who) if line.who else self.page
+        if isinstance(over, Post):
+            comment = self.comment(author, line.text, at, post=over, attachment=line.attachment)
+        else:
+            assert isinstance(over, Comment), "a comment stands under a post, a review or a comment"
+            comment = self.comment(
+                author, line.text, at, post=over.post, parent=over, attachment=line.attachment
+            )
+        return comment_truth(line.label, comment, self.page)
+
+    def _direct(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
+        if line.who:
+            customer = self.correspondent(line.who)
+        else:
+            asked = self.edges.node(told[line.to or ""].native_id)
+            assert isinstance(asked, Letter), "a direct answer answers a direct message"
+            customer = asked.thread.customer
+        letter = self.letter(
+            customer, line.text, at, from_page=line.who is None, attachment=line.attachment
+        )
+        return letter_truth(line.label, letter, self.page)
+
+    def _changed(self, line: Line, at: datetime, old: Truth) -> Truth:
+        node = self.edges.node(old.native_id)
+        if line.action == "delete":
+            self.edges.delete(node)
+            if old.kind == "review":
+                return replace(old, deleted=True)
+        if isinstance(node, Post) and old.kind == "mention":
+            if line.action == "edit":
+                node.message, node.edited_at = line.text, _seconds(at)
+            return post_truth(old.label, node, self.page, exported=old.exported)
+        if isinstance(node, Comment):
+            node.message = line.text if line.action == "edit" else node.message
+            return comment_truth(old.label, node, self.page)
+        raise ValueError(f"a script may not {line.action} a {old.kind} on Facebook")
+
+
+def _seconds(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
+
+
+def _here(request: Request) -> Here:
+    """The host as the client called it, as Facebook's own URLs would name Facebook's."""
+    version = request.path.split("/")[1]
+    return Here(f"{request.url.removesuffix(request.path)}/{version}", token_of(request) or "")
