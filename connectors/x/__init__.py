@@ -33,7 +33,7 @@ HISTORY = timedelta(days=30)
 SEARCHABLE = timedelta(days=7)
 FIRST_PAGES = 8  # 800 posts: more of the mentions the platform does not give
 MOST = 800
-FUTURE = timedelta(days=1)  # an id from beyond is no watermark: nothing would be new any more
+FUTURE = timedelta(minutes=1)  # an id from beyond is no watermark: nothing would be new any more
 
 StreamName = Literal["mentions", "direct_messages", "own_posts"]
 _STREAMS: tuple[StreamName, ...] = ("mentions", "direct_messages", "own_posts")

@@ -1,0 +1,211 @@
+"""The comments stream. Comments do not announce themselves: the posts they may stand under are visited.
+
+A turn sweeps the Page's lists of posts for activity (`updated_time`), then visits the posts that have some,
+and a few of the others in rotation, since nothing promises that `updated_time` moves for a reply.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+
+from aggregator.model import Message, Page
+from connectors.facebook.graph import Listed, PageGraph
+from connectors.facebook.refusals import Forbidden, Missing
+from connectors.facebook.shapes import comment_message
+from connectors.facebook.walks import (
+    DAY_MS,
+    Walk,
+    advanced,
+    begin,
+    ended,
+    epoch_ms,
+    higher,
+    times_of,
+)
+from connectors.payload import mapping, native
+
+LIVE_MS = 30 * DAY_MS  # a post without activity for so long is left out, until it has some
+MOST_POSTS = 300
+ROTATION = 3
+MOST_RESTARTS = 3
+RECENT_MS = 15 * 60_000
+RARE_TURNS = 5  # tags and reviews are looked through for posts only every so many turns
+DEEP_TURNS = 60  # and old posts for new activity
+DEEP_PAGES = 10
+
+POST_FIELDS = "id,from,created_time,updated_time"
+FIELDS = (
+    "id,from,message,created_time,parent{id,from},permalink_url,attachment,message_tags,is_hidden"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post that may get comments. `high`: its newest comment known. `seen`: its activity then."""
+
+    active: int
+    author: str | None = None  # None: the Page, or not told
+    high: int | None = None
+    seen: int | None = None
+    visited: int | None = None  # in which turn
+
+
+@dataclass(frozen=True, slots=True)
+class CommentsCursor:
+    """`sweep`: lists still to look through, by name; `todo`: posts still to visit, the first is at hand."""
+
+    turn: int = 0
+    posts: dict[str, Post] = field(default_factory=dict)
+    sweep: tuple[str, ...] = ()
+    todo: tuple[str, ...] = ()
+    walk: Walk | None = None
+    pages: int = 0
+    restarts: int = 0
+    refused: int = 0
+    read: int = 0
+    busy: bool = False
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def read_comments_cursor(text: str | None) -> CommentsCursor:
+    """What cannot be read is the first poll again: all that is found is known already."""
+    try:
+        told = json.loads(text or "")
+        return CommentsCursor(
+            **{
+                **told,
+                "posts": {name: Post(**post) for name, post in told["posts"].items()},
+                "sweep": tuple(told["sweep"]),
+                "todo": tuple(told["todo"]),
+                "walk": Walk(**told["walk"]) if told["walk"] else None,
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return CommentsCursor()
+
+
+def poll_comments(graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime) -> Page:
+    """One call: a page of a list of posts, or a page of one post's comments."""
+    at = read_comments_cursor(cursor)
+    if not at.busy:
+        rare = ("tagged", "ratings") if at.turn % RARE_TURNS == 0 else ()
+        at = replace(at, busy=True, sweep=("feed", *rare), refused=0, read=0)
+    if at.sweep:
+        return _page((), _swept(graph, page_id, at, now))
+    if at.todo:
+        messages, at = _visited(graph, page_id, at, now)
+        return _page(messages, at)
+    return _page((), at)
+
+
+def _swept(graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime) -> CommentsCursor:
+    """One page of a list of posts, and, after the last list, whom to visit."""
+    edge = at.sweep[0]
+    position = at.walk.position if at.walk else None
+    fields = POST_FIELDS if edge != "ratings" else "created_time,open_graph_story"
+    try:
+        listed = graph.edge(page_id, edge, position, fields=fields, limit=100)
+    except (Missing, Forbidden):
+        if edge == "feed" and position is None:
+            raise
+        listed = Listed([], None, now)  # a Page may not have these to us, and a position dies
+    posts = dict(at.posts)
+    for post_id, post in _posts(listed, edge, page_id):
+        known = posts.get(post_id, post)
+        posts[post_id] = replace(known, active=max(known.active, post.active))
+    pages = at.pages + 1
+    deepest = DEEP_PAGES if at.turn % DEEP_TURNS == 0 else 1
+    if listed.next is not None and pages < deepest:
+        return replace(at, posts=posts, pages=pages, walk=Walk(0, position=listed.next))
+    at = replace(at, posts=posts, pages=0, walk=None, sweep=at.sweep[1:])
+    return at if at.sweep else _due(at, epoch_ms(listed.at))
+
+
+def _posts(listed: Listed, edge: str, page_id: str) -> Iterator[tuple[str, Post]]:
+    for raw in listed.data:
+        story = mapping(raw.get("open_graph_story")) if edge == "ratings" else raw
+        post_id = native(story.get("id"))
+        if post_id is not None:
+            times = times_of([raw], "updated_time", "created_time") or [epoch_ms(listed.at)]
+            author = native(mapping(raw.get("from")).get("id"))
+            active = min(times[0], epoch_ms(listed.at))
+            yield post_id, Post(active, author if author != page_id else None)
+
+
+def _due(at: CommentsCursor, platform_ms: int) -> CommentsCursor:
+    """Which posts to visit in this turn: those with activity first, then who waited longest."""
+    live = {name: post for name, post in at.posts.items() if post.active >= platform_ms - LIVE_MS}
+    kept = sorted(live, key=lambda name: live[name].active, reverse=True)[:MOST_POSTS]
+    moved = [
+        name
+        for name in kept
+        if live[name].seen != live[name].active or live[name].active >= platform_ms - RECENT_MS
+    ]
+    waiting = sorted(set(kept) - set(moved), key=lambda name: (live[name].visited or 0, name))
+    return replace(
+        at, posts={name: live[name] for name in kept}, todo=(*moved, *waiting[:ROTATION])
+    )
+
+
+def _visited(
+    graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime
+) -> tuple[list[Message], CommentsCursor]:
+    """One page of the comments of the post at hand."""
+    post_id = at.todo[0]
+    post = at.posts.get(post_id, Post(0))
+    walk = at.walk or begin(post.high, now)
+    try:
+        listed = graph.edge(
+            post_id,
+            "comments",
+            walk.position,
+            fields=FIELDS,
+            filter="stream",  # replies too
+            order="reverse_chronological",
+            limit=100,
+        )
+    except Missing:
+        if (
+            walk.position is not None
+        ):  # the comment that it named was deleted: from the newest again
+            return [], replace(at, walk=replace(walk, position=None, top=None), pages=at.pages)
+        return [], _left(at, post_id, post, refused=False)
+    except Forbidden as error:
+        if at.read == 0 and len(at.todo) == 1:
+            raise Unauthorized(error.reason, remedy=error.remedy) from error  # not one may be read
+        return [], _left(at, post_id, post, refused=True)
+    messages = [
+        comment_message(raw, page_id=page_id, post_id=post_id, post_author=post.author)
+        for raw in listed.data
+    ]
+    times = times_of(listed.data, "created_time")
+    walk = advanced(walk, listed, times)
+    if not ended(walk, listed, times):
+        return messages, replace(at, walk=walk)
+    post = replace(post, high=higher(post.high, walk.top))
+    return messages, _left(replace(at, read=at.read + 1), post_id, post)
+
+
+def _left(at: CommentsCursor, post_id: str, post: Post) -> CommentsCursor:
+    """Done with the post at hand, for this turn."""
+    active = max(post.active, post.high or 0)
+    done = replace(post, active=active, seen=active, visited=at.turn)
+    return replace(
+        at,
+        posts={**at.posts, post_id: done},
+        todo=at.todo[1:],
+        walk=None,
+        restarts=0,
+    )
+
+
+def _page(messages: Iterable[Message], at: CommentsCursor) -> Page:
+    done = not at.sweep and not at.todo
+    if done:
+        at = replace(at, turn=at.turn + 1, busy=False, pages=0, walk=None)
+    return Page(tuple(messages), at.text(), more=not done)

@@ -1,0 +1,126 @@
+"""The Graph API, through facebook-sdk and our session: one page of one edge at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import facebook
+import requests
+
+from aggregator.errors import Unavailable
+from aggregator.http import Http
+from connectors.base import Now
+from connectors.facebook.refusals import judge
+from connectors.payload import items, mapping
+
+HOSTS = ("graph.facebook.com",)
+
+# What of a `next` URL says where to go on. The rest of it repeats the question, and holds the token.
+_POSITION = ("after", "until", "since", "offset", "page", "__paging_token")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of an edge. `next`: what to ask the following page with, None where there is none."""
+
+    data: list[dict[str, Any]]
+    next: dict[str, str] | None
+    at: datetime
+
+
+class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
+    """The SDK as a carrier. It knows no version above 3.1, no proof, no status: that is added here.
+
+    Every call raises the outcomes of aggregator/errors.py, or `Missing` and `Forbidden`.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        app_secret: str | None,
+        version: str,
+        base_url: str | None,
+        now: Now,
+    ) -> None:
+        http = Http(base_url=base_url, hosts=HOSTS, on_response=self._judge)
+        http.headers["Authorization"] = f"Bearer {token}"
+        super().__init__(session=http)  # without a token: the SDK would put it into the URL
+        self.version = version
+        self.answered_by: str | None = None
+        self._token = token
+        self._proof = (
+            hmac.digest(app_secret.encode(), token.encode(), hashlib.sha256).hex()
+            if app_secret
+            else None
+        )
+        self._now = now
+        self._at = now()
+
+    def request(
+        self,
+        path: str,
+        args: dict[str, Any] | None = None,
+        post_args: dict[str, Any] | None = None,
+        files: Any = None,
+        method: str | None = None,
+    ) -> dict[str, Any]:
+        args = dict(args or {})
+        if self._proof is not None:
+            args["appsecret_proof"] = self._proof
+        told: dict[str, Any] = super().request(path, args, post_args, files, method)
+        return told
+
+    def edge(self, of: str, name: str, position: dict[str, str] | None, **query: Any) -> Listed:
+        """One page of `/{of}/{name}`; `position` is the `next` of the page before."""
+        told = self.get_connections(of, name, **query, **(position or {}))
+        if not isinstance(told.get("data"), list):
+            raise Unavailable(f"a list without data from /{of}/{name}")
+        return self.listed(told)
+
+    def listed(self, told: dict[str, Any]) -> Listed:
+        """A list as it came, also one inside another object."""
+        return Listed(
+            data=[one for one in map(mapping, items(told.get("data"))) if one],
+            next=_position(mapping(told.get("paging"))),
+            at=self._at,
+        )
+
+    def _judge(self, response: requests.Response) -> None:
+        judge(response, token=self._token)
+        # The SDK goes by this header, and Graph has been seen to call its JSON text/javascript.
+        response.headers["content-type"] = "application/json"
+        self.answered_by = response.headers.get("facebook-api-version")
+        self._at = _date(response) or self._now()
+
+
+def _position(paging: dict[str, Any]) -> dict[str, str] | None:
+    """A list ends where `next` is absent, and only there: pages may be short, and even empty."""
+    url = paging.get("next")
+    if not isinstance(url, str) or not url:
+        return None
+    try:
+        query = dict(parse_qsl(urlsplit(url).query))
+    except ValueError:
+        query = {}
+    position = {name: query[name] for name in _POSITION if name in query}
+    after = mapping(paging.get("cursors")).get("after")
+    if not position and isinstance(after, str):
+        position = {"after": after}
+    if not position:
+        raise Unavailable("a list goes on, but its next page says not where")
+    return position
+
+
+def _date(response: requests.Response) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return at if at.tzinfo else None

@@ -1,0 +1,169 @@
+"""The messages stream: Messenger threads, newest first, and in each the messages that are new.
+
+https://developers.facebook.com/docs/graph-api/reference/page/conversations: there is no paging by time, and
+a thread that gets a message while the list is paged moves to its top, past what is still to be read. So a list
+that took more than one page is looked through again from the top, until nothing moved.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from aggregator.model import Message, Page
+from connectors.facebook.graph import Listed, PageGraph
+from connectors.facebook.refusals import Forbidden, Missing
+from connectors.facebook.shapes import WWW, direct_message
+from connectors.facebook.walks import Walk, advanced, begin, ended, higher, times_of
+from connectors.payload import items, mapping, name, native
+
+THREADS = 25
+SETTLED_MS = 60_000
+PASSES = 5
+MESSAGE_FIELDS = "id,created_time,from,to,message,attachments,sticker,shares,tags,is_unsupported"
+FIELDS = f"id,updated_time,link,participants,messages.limit(20){{{MESSAGE_FIELDS}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread with more new messages than came along with it."""
+
+    id: str
+    person: str | None
+    link: str | None
+    position: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxCursor:
+    """`walk` goes over threads and bounds the messages. `stop`: a later pass ends at this time already."""
+
+    high: int | None = None
+    walk: Walk | None = None
+    top: int | None = None
+    stop: int | None = None
+    passes: int = 0
+    listed: bool = False
+    todo: tuple[Thread, ...] = field(default_factory=tuple)
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def read_inbox_cursor(text: str | None) -> InboxCursor:
+    """What cannot be read is the first poll again: all that is found is known already."""
+    try:
+        told = json.loads(text or "")
+        return InboxCursor(
+            **{
+                **told,
+                "walk": Walk(**told["walk"]) if told["walk"] else None,
+                "todo": tuple(Thread(**one) for one in told["todo"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return InboxCursor()
+
+
+def poll_inbox(graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime) -> Page:
+    """One call: a page of threads with their newest messages, or more messages of one thread."""
+    at = read_inbox_cursor(cursor)
+    walk = at.walk
+    if walk is None:
+        walk = begin(at.high, now)
+        at = InboxCursor(high=at.high, walk=walk)
+    if at.todo:
+        messages, at = _more_of_thread(graph, page_id, at, walk)
+    elif not at.listed:
+        messages, at = _threads(graph, page_id, at, walk)
+    else:
+        messages = []
+    if at.listed and not at.todo:
+        at = _after_pass(at)
+    return Page(tuple(messages), at.text(), more=at.walk is not None)
+
+
+def _threads(
+    graph: PageGraph, page_id: str, at: InboxCursor, walk: Walk
+) -> tuple[list[Message], InboxCursor]:
+    try:
+        listed = graph.edge(page_id, "conversations", walk.position, fields=FIELDS, limit=THREADS)
+    except Missing:
+        if walk.position is None:
+            raise
+        return [], replace(at, walk=replace(walk, position=None, pages=1))  # a dead position
+    messages: list[Message] = []
+    todo: list[Thread] = []
+    for raw in listed.data:
+        thread = _thread(raw, page_id)
+        inside = mapping(raw.get("messages"))
+        found = graph.listed(inside)
+        messages += _messages(found, page_id, thread)
+        times = times_of(found.data, "created_time")
+        if not inside or not ended(replace(walk, first=False), found, times):
+            todo.append(replace(thread, position=found.next))
+    times = times_of(listed.data, "updated_time")
+    walk = advanced(walk, listed, times)
+    stop = replace(walk, bound=walk.bound if at.stop is None else at.stop)
+    return messages, replace(
+        at, walk=walk, listed=ended(stop, listed, times), todo=tuple(one for one in todo if one.id)
+    )
+
+
+def _more_of_thread(
+    graph: PageGraph, page_id: str, at: InboxCursor, walk: Walk
+) -> tuple[list[Message], InboxCursor]:
+    thread = at.todo[0]
+    try:
+        listed = graph.edge(
+            thread.id, "messages", thread.position, fields=MESSAGE_FIELDS, limit=100
+        )
+    except (Missing, Forbidden):
+        if thread.position is not None:  # the message that it named is gone: from the newest again
+            return [], replace(at, todo=(replace(thread, position=None), *at.todo[1:]))
+        return [], replace(at, todo=at.todo[1:])
+    times = times_of(listed.data, "created_time")
+    rest = at.todo[1:]
+    if not ended(replace(walk, first=False), listed, times):
+        rest = (replace(thread, position=listed.next), *rest)
+    return _messages(listed, page_id, thread), replace(at, todo=rest)
+
+
+def _after_pass(at: InboxCursor) -> InboxCursor:
+    """The whole list in one page is a snapshot; else threads may have moved past us meanwhile."""
+    assert at.walk is not None
+    top = at.top if at.top is not None else at.walk.top
+    if at.walk.pages <= 1 or at.walk.top is None or at.passes + 1 >= PASSES:
+        return InboxCursor(high=higher(at.high, top))
+    again = replace(at.walk, position=None, top=None, pages=0)
+    return replace(
+        at,
+        walk=again,
+        top=top,
+        stop=at.walk.top - SETTLED_MS,
+        passes=at.passes + 1,
+        listed=False,
+    )
+
+
+def _thread(raw: dict[str, Any], page_id: str) -> Thread:
+    people = (
+        native(mapping(one).get("id"))
+        for one in items(mapping(raw.get("participants")).get("data"))
+    )
+    link = name(raw.get("link"))
+    return Thread(
+        id=native(raw.get("id")) or "",
+        person=next((one for one in people if one and one != page_id), None),
+        link=WWW + link if link and link.startswith("/") else link,
+        position=None,
+    )
+
+
+def _messages(listed: Listed, page_id: str, thread: Thread) -> list[Message]:
+    return [
+        direct_message(raw, page_id=page_id, person=thread.person, link=thread.link)
+        for raw in listed.data
+    ]

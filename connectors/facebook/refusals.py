@@ -1,0 +1,111 @@
+"""What the Graph API refuses, by code and subcode, as an outcome.
+
+https://developers.facebook.com/docs/graph-api/guides/error-handling: the HTTP status is 400 for most.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import requests
+
+from aggregator.errors import RateLimited, Unauthorized, Unavailable
+from aggregator.http import body, place
+from connectors.fields import scrub
+from connectors.payload import integer, items, mapping
+
+_TOKEN_CODES = frozenset({102, 190, 1705, 2500})
+_RATE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
+_PERMISSION_CODES = frozenset({3, 10, *range(200, 300)})
+_MISSING_CODES = frozenset({100, 803})
+_WAIT_S = 60.0
+_LONGEST_S = 24 * 3600.0
+
+_NEW = "make a new Page access token (GET /me/accounts with a long-lived user token)"
+_BY_SUBCODE = {
+    458: f"the person who gave the token removed the app: let them add it again, then {_NEW}",
+    459: f"that person must log in at facebook.com once (a checkpoint), then {_NEW}",
+    460: f"that person's password was changed: {_NEW}",
+    463: f"the token has expired: {_NEW}",
+    464: f"that person's account is not confirmed: confirm it at facebook.com, then {_NEW}",
+    467: f"the token is no longer valid: {_NEW}",
+    492: "that person lost the role on the Page: restore it, or take the token of someone who has one",
+}
+_PERMISSIONS = {
+    "conversations": "pages_messaging",
+    "messages": "pages_messaging",
+    "ratings": "pages_read_user_content",
+    "comments": "pages_read_engagement and pages_read_user_content",
+}
+_READ_POSTS = "pages_read_engagement and pages_read_user_content"
+
+
+class Missing(Unavailable):
+    """Code 100: the object is gone, the paging cursor is dead, or a parameter is wrong."""
+
+
+class Forbidden(Unauthorized):
+    """A permission for this one thing is missing; the token itself is good."""
+
+
+def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
+    """The object in a good answer; raises for any other. `token` is cut out of what the API says."""
+    status, where = response.status_code, place(response.url)
+    if 300 <= status < 400:
+        raise Unavailable(f"{status} from {where}")
+    told = body(response)
+    error = told.get("error") if isinstance(told, dict) else None
+    if isinstance(told, dict) and not error and 200 <= status < 300:
+        return told
+    error = mapping(error)
+    code, subcode = integer(error.get("code")), integer(error.get("error_subcode"))
+    what = f"Facebook answered {status} at {where}{_words(error, code, subcode, token)}"
+    if code in _RATE_CODES or status == 429:
+        raise RateLimited(what, retry_after_s=regain_s(response))
+    if code in _TOKEN_CODES or (status == 401 and code not in _PERMISSION_CODES):
+        raise Unauthorized(what, remedy=_BY_SUBCODE.get(subcode, _NEW))
+    if code in _PERMISSION_CODES:
+        edge = where.rsplit("/", 1)[-1]
+        wanted = _PERMISSIONS.get(edge, _READ_POSTS)
+        raise Forbidden(
+            what,
+            remedy=f"grant {wanted} to the app and {_NEW}"
+            " (a permission unused for 90 days is withdrawn)",
+        )
+    if code == 368:
+        raise Unauthorized(
+            what, remedy="the Page is blocked for a policy: see its Page quality tab"
+        )
+    if "appsecret_proof" in str(error.get("message")):
+        raise Unauthorized(
+            what, remedy="set app_secret to the secret of the app that the token was made for"
+        )
+    if code in _MISSING_CODES:
+        raise Missing(what)
+    raise Unavailable(what, maybe_done=status >= 500)  # 1 and 2 too: passing trouble
+
+
+def regain_s(response: requests.Response) -> float:
+    """How long a throttled Page must wait. The header counts minutes; calls made meanwhile prolong it."""
+    try:
+        used = mapping(json.loads(response.headers.get("X-Business-Use-Case-Usage", "")))
+    except (ValueError, RecursionError):
+        used = {}
+    minutes = [
+        integer(mapping(one).get("estimated_time_to_regain_access"))
+        for uses in used.values()
+        for one in items(uses)
+    ]
+    left_s = max(minutes, default=0) * 60.0
+    return min(left_s, _LONGEST_S) if left_s > 0 else _WAIT_S
+
+
+def _words(error: dict[str, Any], code: int, subcode: int, token: str) -> str:
+    said = error.get("message")
+    text = said[:2000] if isinstance(said, str) else ""
+    # "Malformed access token EAAB…" quotes it, whole or cut.
+    text = re.sub(r"[A-Za-z0-9_-]{24,}", "…", text.replace(token, "…"))[:300]
+    number = f"{code}/{subcode}" if subcode else f"{code}"
+    return f" ({number}: {scrub(text)[0]})" if error else ""
