@@ -158,7 +158,7 @@ def _visited(
     """One page of the comments of the post at hand."""
     post_id = at.todo[0]
     post = at.posts.get(post_id, Post(0))
-    walk = at.walk or begin(post.high, now)
+    walk = at.walk or begin(post.high, now, first=at.turn == 0)
     try:
         listed = graph.edge(
             post_id,
@@ -170,15 +170,19 @@ def _visited(
             limit=100,
         )
     except Missing:
-        if (
-            walk.position is not None
-        ):  # the comment that it named was deleted: from the newest again
-            return [], replace(at, walk=replace(walk, position=None, top=None), pages=at.pages)
-        return [], _left(at, post_id, post, refused=False)
-    except Forbidden as error:
-        if at.read == 0 and len(at.todo) == 1:
-            raise Unauthorized(error.reason, remedy=error.remedy) from error  # not one may be read
-        return [], _left(at, post_id, post, refused=True)
+        if walk.position is None:
+            return [], _left(at, post_id, post)  # the post is gone
+        if at.restarts >= MOST_RESTARTS:  # due again in the next turn: it counts as not visited
+            return [], replace(at, walk=None, restarts=0, todo=at.todo[1:])
+        # The comment that the position named was deleted: from the newest again.
+        again = replace(walk, position=None, top=None)
+        return [], replace(at, walk=again, restarts=at.restarts + 1)
+    except Forbidden:
+        if at.read or not post_id.startswith(f"{page_id}_"):
+            return [], _left(at, post_id, post)  # this one post, or somebody else's page
+        if at.refused + 1 >= len(at.todo):
+            raise  # not one of our own may be read
+        return [], replace(at, todo=(*at.todo[1:], post_id), walk=None, refused=at.refused + 1)
     messages = [
         comment_message(raw, page_id=page_id, post_id=post_id, post_author=post.author)
         for raw in listed.data

@@ -42,6 +42,7 @@ class InboxCursor:
 
     high: int | None = None
     walk: Walk | None = None
+    first: bool = False
     top: int | None = None
     stop: int | None = None
     passes: int = 0
@@ -64,7 +65,7 @@ def read_inbox_cursor(text: str | None) -> InboxCursor:
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError):
-        return InboxCursor()
+        return InboxCursor(first=True)
 
 
 def poll_inbox(graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime) -> Page:
@@ -72,7 +73,7 @@ def poll_inbox(graph: PageGraph, page_id: str, cursor: str | None, *, now: datet
     at = read_inbox_cursor(cursor)
     walk = at.walk
     if walk is None:
-        walk = begin(at.high, now)
+        walk = begin(at.high, now, first=at.first)
         at = InboxCursor(high=at.high, walk=walk)
     if at.todo:
         messages, at = _more_of_thread(graph, page_id, at, walk)

@@ -33,9 +33,10 @@ class Walk:
     first: bool = False
 
 
-def begin(high: int | None, now: datetime, overlap_ms: int = OVERLAP_MS) -> Walk:
+def begin(high: int | None, now: datetime, *, first: bool, overlap_ms: int = OVERLAP_MS) -> Walk:
+    """A walk down to what is known, or a month back; only the first one ever may be cut short."""
     if high is None:
-        return Walk(bound=epoch_ms(now) - HISTORY_MS, first=True)
+        return Walk(bound=epoch_ms(now) - HISTORY_MS, first=first)
     return Walk(bound=high - overlap_ms)
 
 
@@ -96,6 +97,7 @@ class EdgesCursor:
     high: dict[str, int]
     edge: int = 0
     walk: Walk | None = None
+    first: bool = False
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -110,9 +112,10 @@ def read_edges_cursor(text: str | None) -> EdgesCursor:
             {name: int(ms) for name, ms in told["high"].items()},
             int(told["edge"]),
             None if walk is None else Walk(**walk),
+            bool(told["first"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
-        return EdgesCursor({})
+        return EdgesCursor({}, first=True)
 
 
 def poll_edges(
@@ -123,7 +126,7 @@ def poll_edges(
     at = at if at.edge < len(edges) else replace(at, edge=0, walk=None)
     edge = edges[at.edge]
     high = at.high.get(edge.name)
-    walk = at.walk or begin(high, now, edge.overlap_ms)
+    walk = at.walk or begin(high, now, first=at.first, overlap_ms=edge.overlap_ms)
     try:
         listed = graph.edge(page_id, edge.name, walk.position, fields=edge.fields, limit=100)
     except Missing:
@@ -146,4 +149,5 @@ def poll_edges(
 
 
 def _next(at: EdgesCursor, edges: Sequence[Edge]) -> EdgesCursor:
-    return EdgesCursor(at.high, (at.edge + 1) % len(edges))
+    last = at.edge + 1 >= len(edges)
+    return EdgesCursor(at.high, 0 if last else at.edge + 1, first=at.first and not last)
