@@ -1,0 +1,269 @@
+"""From parsed files to a ruleset, with a finding for everything that does not fit together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from aggregator.sla.policy import Targets
+from aggregator.triage.conditions import Condition, Group, Words
+from aggregator.triage.examples import Example
+from aggregator.triage.files import Parsed
+from aggregator.triage.keywords import Lists, Notes, hidden, lexicon, vetoed
+from aggregator.triage.parts import example, facts, limits
+from aggregator.triage.priority import MATRIX
+from aggregator.triage.routing import check_escalations, compile_routes
+from aggregator.triage.rule import Effect, Rule
+from aggregator.triage.ruleset import Engine, Ruleset
+from aggregator.triage.scan import Scanner
+from aggregator.triage.schema import (
+    File,
+    LexiconFile,
+    PriorityFile,
+    RouteFile,
+    RuleFile,
+    RuleNode,
+    When,
+)
+from aggregator.triage.schema import Group as GroupNode
+from aggregator.triage.sentiment import Slot
+from aggregator.triage.text import Folder
+from aggregator.triage.words import Keyword
+from aggregator.yamltext import Loc
+
+_FORMAT = 1  # changes when the same files come to mean something else
+_Content = TypeVar("_Content", bound=File)
+
+
+def compile_files(
+    files: Sequence[Parsed],
+    sources: Mapping[str, str],
+    *,
+    destinations: Collection[str] | None,
+    complete: bool,
+) -> tuple[Ruleset, Notes]:
+    """A ruleset of what fits together. `complete`: no file is missing, so that every name must be known.
+
+    The order of `files` decides nothing but which of two doubles is named.
+    """
+    notes = Notes()
+    words = _of(files, LexiconFile)
+    codes = [
+        item
+        for _, content in words
+        for item in _flat(content.emoticons.values())
+        if item.startswith(("[", "/:"))
+    ]
+    lists = Lists(Folder(codes), notes, complete)
+    build = _Rules(lists, _targets(files), complete=complete)
+    build.slots.extend(list(slot) for slot in lexicon((one for one, _ in words), lists).slots)
+    build.exacts.extend([] for _ in Slot)
+    for parsed, content in _of(files, RuleFile):
+        lists.add(parsed, content)
+    for parsed, content in _of(files, RuleFile):
+        for at, node in enumerate(content.rules):
+            build.add(parsed, ("rules", at), node)
+    lists.unused()
+    route_file = next(iter(_of(files, RouteFile)), None)
+    routes, route_examples = compile_routes(
+        route_file,
+        build.targets,
+        notes,
+        destinations=destinations,
+        labels={one for rule in build.rules.values() for one in rule.effect.labels},
+        complete=complete,
+    )
+    for one in files:
+        if isinstance(one.content, Targets):
+            check_escalations(one, destinations, notes)
+    matrix = next((content.matrix for _, content in _of(files, PriorityFile)), MATRIX)
+    ruleset = Ruleset(
+        version=_version(files),
+        sources=dict(sources),
+        rules=build.rules,
+        routes=routes,
+        targets=build.targets or Targets(),
+        engine=build.engine(asks_language=build.asks_language or _ask_language(route_file)),
+        matrix=matrix,
+        examples=(*build.examples, *route_examples),
+    )
+    return ruleset, notes
+
+
+class _Rules:
+    """Gives every list of every rule its slot in the scanner."""
+
+    def __init__(self, lists: Lists, targets: Targets | None, *, complete: bool) -> None:
+        self.lists, self.notes, self.targets = lists, lists.notes, targets
+        self.complete = complete
+        self.slots: list[list[Keyword]] = []
+        self.exacts: list[list[Keyword]] = []
+        self.rules: dict[str, Rule] = {}
+        self.examples: list[Example] = []
+        self.asks_language = False
+        self._where: dict[str, str] = {}
+
+    def add(self, parsed: Parsed, loc: Loc, node: RuleNode) -> None:
+        if node.id in self._where:
+            said = f"the rule {node.id} stands already in {self._where[node.id]}; rename one"
+            self.notes.error(parsed, (*loc, "id"), "duplicate-id", said)
+            return
+        self._where[node.id] = parsed.document.at((*loc, "id"))
+        condition = Condition(
+            words=self._words(parsed, (*loc, "when"), node.when),
+            facts=facts(
+                node.when, parsed, (*loc, "when"), self.targets, self.notes, complete=self.complete
+            ),
+            sentiment=limits(node.when.sentiment),
+        )
+        then = node.then
+        effect = Effect(
+            urgency=then.urgency,
+            importance=then.importance,
+            labels=then.labels,
+            sentiment=then.sentiment,
+            at_least=then.at_least,
+            at_most=then.at_most,
+        )
+        self.asks_language = self.asks_language or node.when.lang is not None
+        self.rules[node.id] = Rule(
+            id=node.id,
+            title=node.title,
+            condition=condition,
+            effect=effect,
+            status=node.status,
+            final=node.final,
+            weight=node.weight or 0,
+        )
+        if not node.tests:
+            said = f"the rule {node.id} has no examples; add tests with a hit and a miss"
+            self.notes.warn(parsed, (*loc, "id"), "no-examples", said)
+        if node.status != "off":
+            self.examples.extend(
+                example(parsed, (*loc, "tests", at), one, node) for at, one in enumerate(node.tests)
+            )
+
+    def engine(self, *, asks_language: bool) -> Engine:
+        by_slot: dict[int, list[Rule]] = {}
+        wordless = []
+        for rule in self.rules.values():
+            if rule.status == "off":
+                continue
+            groups = rule.condition.words.groups
+            if not groups:
+                wordless.append(rule)
+                continue
+            # Every group must be found: one of them is enough to look at the rule.
+            by_slot.setdefault(groups[0].slot, []).append(rule)
+        return Engine(
+            folder=self.lists.folder,
+            scanner=Scanner(self.slots),
+            exact=Scanner(self.exacts) if any(self.exacts) else None,
+            by_slot=by_slot,
+            wordless=tuple(wordless),
+            asks_language=asks_language,
+        )
+
+    def _words(self, parsed: Parsed, loc: Loc, when: When) -> Words:
+        apart = self._groups(parsed, loc, when)
+        near = [
+            group
+            for at, node in enumerate(when.all or ())
+            for group in self._groups(parsed, (*loc, "all", at), node)
+        ]
+        veto = self._slot(self.lists.read(parsed, (*loc, "not"), when.not_ or ()))
+        mask = self._slot(self.lists.read(parsed, (*loc, "mask"), when.mask or ()))
+        words = Words(
+            apart=tuple(apart),
+            near=tuple(near),
+            within=when.within,
+            veto=veto if when.not_ else None,
+            mask=mask if when.mask else None,
+            part=when.part,
+            negation=when.negation,
+        )
+        self._hidden(parsed, loc, words)
+        return words
+
+    def _groups(self, parsed: Parsed, loc: Loc, node: When | GroupNode) -> list[Group]:
+        groups = []
+        if node.any:
+            groups.append(Group(self._slot(self.lists.read(parsed, (*loc, "any"), node.any))))
+        if node.exact:
+            found = self.lists.exact(parsed, (*loc, "exact"), node.exact)
+            groups.append(Group(self._slot((), found)))
+        if node.count:
+            at: Loc = (*loc, "count")
+            found = self.lists.read(parsed, (*at, "of"), node.count.of)
+            if node.count.min > len({one.folded for one in found}):
+                said = f"min is {node.count.min} and there are fewer keywords; it can never hold"
+                self.notes.error(parsed, (*at, "min"), "count", said)
+            groups.append(Group(self._slot(found), node.count.min))
+        return groups
+
+    def _slot(self, words: Sequence[Keyword], exacts: Sequence[Keyword] = ()) -> int:
+        self.slots.append(list(words))
+        self.exacts.append(list(exacts))
+        return len(self.slots) - 1
+
+    def _hidden(self, parsed: Parsed, loc: Loc, words: Words) -> None:
+        keywords = [one for group in words.groups for one in self.slots[group.slot]]
+        if words.mask is not None:
+            for one, by in hidden(keywords, self.slots[words.mask]):
+                said = f"{one.text} never hits: the mask {by.text} always covers it; remove one"
+                self.notes.warn(parsed, (*loc, "mask"), "hidden-keyword", said, key=True)
+        if words.veto is not None:
+            for one, by in vetoed(keywords, self.slots[words.veto]):
+                said = (
+                    f"{one.text} never hits: it holds {by.text}, which stands under not; remove one"
+                )
+                self.notes.warn(parsed, (*loc, "not"), "hidden-keyword", said, key=True)
+
+
+def _of(files: Iterable[Parsed], kind: type[_Content]) -> list[tuple[Parsed, _Content]]:
+    return [(one, one.content) for one in files if isinstance(one.content, kind)]
+
+
+def _targets(files: Iterable[Parsed]) -> Targets | None:
+    return next((one.content for one in files if isinstance(one.content, Targets)), None)
+
+
+def _flat(rows: Iterable[Sequence[str]]) -> list[str]:
+    return [item for row in rows for item in row]
+
+
+def _ask_language(file: tuple[Parsed, RouteFile] | None) -> bool:
+    return file is not None and any(one.when and one.when.lang for one in file[1].routes)
+
+
+def _version(files: Iterable[Parsed]) -> str:
+    """The same for any order of files, rules, keys and comments, and for other titles and examples."""
+    rows: list[Any] = []
+    for one in files:
+        if isinstance(one.content, RuleFile):
+            tree = one.content.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+            rows.extend(["list", name, sorted(items)] for name, items in one.content.lists.items())
+            for rule in tree.get("rules", ()):
+                rows.append(
+                    ["rule", {k: v for k, v in rule.items() if k not in ("tests", "title")}]
+                )
+        elif isinstance(one.content, LexiconFile):
+            tree = one.content.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+            rows.extend(["lexicon", *row] for row in _lexicon_rows(tree))
+        else:
+            tree = {k: v for k, v in one.document.tree.items() if k != "tests"}
+            rows.append([one.name, tree])
+    lines = sorted(json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows)
+    whole = f"{_FORMAT}\n" + "\n".join(lines)
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _lexicon_rows(tree: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    for section, value in tree.items():
+        if isinstance(value, dict):
+            for weight, items in value.items():
+                yield from ((section, str(float(weight)), item) for item in items)
+        elif isinstance(value, list):
+            yield from ((section, item) for item in value)

@@ -1,0 +1,192 @@
+"""When a rule fires: words found in a reading, and facts of the message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from aggregator.model import Author, Kind
+from aggregator.sla.calendar import BusinessCalendar
+from aggregator.triage.negation import Negation
+from aggregator.triage.reading import Reading
+from aggregator.triage.scan import Cover, Found, Hit
+
+
+class Told(Protocol):
+    """The facts of a message; None where the platform did not say."""
+
+    @property
+    def platform(self) -> str | None: ...
+    @property
+    def kind(self) -> Kind | None: ...
+    @property
+    def account(self) -> str | None: ...
+    @property
+    def lang(self) -> str | None: ...
+    @property
+    def author(self) -> Author | None: ...
+    @property
+    def sent_at(self) -> datetime | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Numbers between bounds; what is unknown is never between."""
+
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+    def hold(self, value: float | None) -> bool:
+        return (
+            value is not None
+            and (self.gt is None or value > self.gt)
+            and (self.gte is None or value >= self.gte)
+            and (self.lt is None or value < self.lt)
+            and (self.lte is None or value <= self.lte)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Conditions on the message itself; an empty one asks nothing, an unknown fact never holds."""
+
+    platform: frozenset[str] = frozenset()
+    kind: frozenset[str] = frozenset()
+    account: frozenset[str] = frozenset()
+    lang: frozenset[str] = frozenset()
+    followers: Limits | None = None
+    verified: bool | None = None
+    calendar: BusinessCalendar | None = None
+    open: bool = True  # what the calendar must be at sent_at
+
+    def hold(self, told: Told) -> bool:
+        author = told.author
+        return (
+            (not self.platform or told.platform in self.platform)
+            and (not self.kind or told.kind in self.kind)
+            and (not self.account or told.account in self.account)
+            and (not self.lang or told.lang in self.lang)
+            and (
+                self.followers is None or self.followers.hold(author.followers if author else None)
+            )
+            and (self.verified is None or (author is not None and author.verified is self.verified))
+            and (self.calendar is None or self._on_time(self.calendar, told.sent_at))
+        )
+
+    def _on_time(self, calendar: BusinessCalendar, at: datetime | None) -> bool:
+        return at is not None and calendar.open_at(at) is self.open
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A list of keywords of which `least` different ones must be found."""
+
+    slot: int
+    least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """`apart` groups hold anywhere, `near` ones together inside `within` folded characters."""
+
+    apart: tuple[Group, ...] = ()
+    near: tuple[Group, ...] = ()
+    within: int | None = None
+    veto: int | None = None
+    mask: int | None = None
+    part: Literal["own", "quoted", "all"] = "own"
+    negation: Literal["ignore", "block", "flip"] = "ignore"
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        return (*self.apart, *self.near)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    words: Words = field(default_factory=Words)
+    facts: Facts = field(default_factory=Facts)
+    sentiment: Limits | None = None
+
+    @property
+    def sentiment_only(self) -> bool:
+        return self.sentiment is not None and not self.words.groups and self.facts == Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The hits that made a rule fire; `denied`: every one of them is negated, and the rule flips."""
+
+    hits: tuple[Hit, ...] = ()
+    denied: bool = False
+
+
+def evidence(words: Words, reading: Reading, found: Found, negation: Negation) -> Evidence | None:
+    """What of `words` stands in the reading, or None where they do not hold."""
+    if words.veto is not None and _of(words, reading, found.get(words.veto, ())):
+        return None
+    if not words.groups:
+        return Evidence()
+    hits = [_of(words, reading, found.get(group.slot, ())) for group in words.groups]
+    if words.mask is not None and (masks := Cover(found.get(words.mask, ()))):
+        hits = [[one for one in row if not masks.holds(one.start, one.end)] for row in hits]
+    denied = _denied(words, hits, negation)
+    if words.negation == "block":
+        hits = [[one for one in row if one not in denied] for row in hits]
+    if not all(_enough(group, row) for group, row in zip(words.groups, hits, strict=True)):
+        return None
+    near = hits[len(words.apart) :]
+    if words.within is not None and near:
+        window = _together(words.near, near, words.within)
+        if window is None:
+            return None
+        hits[len(words.apart) :] = [window]
+    chosen = {(one.start, one.end, one.keyword.text): one for row in hits for one in row}
+    flat = tuple(chosen[key] for key in sorted(chosen))
+    return Evidence(flat, words.negation == "flip" and all(one in denied for one in flat))
+
+
+def _of(words: Words, reading: Reading, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits in the rule's part: own words, quoted ones, or all."""
+    if words.part == "all":
+        return list(hits)
+    return [one for one in hits if reading.part(one.start) == words.part]
+
+
+def _denied(words: Words, hits: Sequence[Sequence[Hit]], negation: Negation) -> frozenset[Hit]:
+    if words.negation == "ignore" or not negation:
+        return frozenset()
+    flat = [one for row in hits for one in row]
+    others = Cover(flat)
+    return frozenset(one for one in flat if negation.negates(one, others))
+
+
+def _enough(group: Group, hits: Sequence[Hit]) -> bool:
+    if group.least == 1:
+        return bool(hits)
+    return len({one.keyword.folded for one in hits}) >= group.least
+
+
+def _together(
+    groups: Sequence[Group], rows: Sequence[Sequence[Hit]], within: int
+) -> list[Hit] | None:
+    """The first window of `within` characters that satisfies every group."""
+    ordered = sorted(
+        ((one, number) for number, row in enumerate(rows) for one in row),
+        key=lambda pair: (pair[0].start, pair[0].end),
+    )
+    for at, (opening, _) in enumerate(ordered):
+        inside: list[list[Hit]] = [[] for _ in groups]
+        for further in range(at, len(ordered)):
+            one, number = ordered[further]
+            if one.start > opening.start + within:
+                break
+            if one.end <= opening.start + within:
+                inside[number].append(one)
+        if all(_enough(group, row) for group, row in zip(groups, inside, strict=True)):
+            return [one for row in inside for one in row]
+    return None

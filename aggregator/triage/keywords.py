@@ -1,0 +1,176 @@
+"""The keyword lists of all files, folded once, with what lint says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from aggregator.triage.files import Parsed
+from aggregator.triage.finding import Finding, Severity, finding
+from aggregator.triage.scan import Scanner
+from aggregator.triage.schema import LexiconFile, RuleFile
+from aggregator.triage.sentiment import Lexicon, Slot
+from aggregator.triage.text import Folder
+from aggregator.triage.words import Keyword, exact, keyword
+from aggregator.yamltext import Loc
+
+
+@dataclass(slots=True)
+class Notes:
+    """The findings of one compilation."""
+
+    rows: list[Finding] = field(default_factory=list)
+
+    def error(self, parsed: Parsed, loc: Loc, code: str, text: str, *, key: bool = False) -> None:
+        self.rows.append(finding(parsed.document, parsed.name, loc, code, text, key=key))
+
+    def warn(self, parsed: Parsed, loc: Loc, code: str, text: str, *, key: bool = False) -> None:
+        severity = Severity.WARNING
+        self.rows.append(
+            finding(parsed.document, parsed.name, loc, code, text, severity=severity, key=key)
+        )
+
+
+@dataclass(slots=True)
+class Lists:
+    """The named lists, each folded once; which of them a rule used."""
+
+    folder: Folder
+    notes: Notes
+    complete: bool = True  # no file is missing: a name that is not here is nowhere
+    keywords: dict[str, tuple[Keyword, ...]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    _where: dict[str, tuple[Parsed, Loc]] = field(default_factory=dict)
+
+    def add(self, parsed: Parsed, content: RuleFile) -> None:
+        for name, items in content.lists.items():
+            loc: Loc = ("lists", name)
+            if name in self._where:
+                first, at = self._where[name]
+                said = f"the list {name} stands already in {first.document.at(at, key=True)}; merge them"
+                self.notes.error(parsed, loc, "duplicate-list", said, key=True)
+                continue
+            self._where[name] = (parsed, loc)
+            self.keywords[name] = self.read(parsed, loc, items, inside=True)
+
+    def read(
+        self, parsed: Parsed, loc: Loc, items: Sequence[str], *, inside: bool = False
+    ) -> tuple[Keyword, ...]:
+        """The keywords at `loc`, `"@name"` filled in; what is wrong with one is a finding."""
+        found: list[Keyword] = []
+        for at, item in enumerate(items):
+            where = (*loc, at)
+            if item.startswith("@") and not item.startswith("@@"):
+                found.extend(self._list(parsed, where, item[1:], inside=inside))
+            elif (one := self.one(parsed, where, item.removeprefix("@"))) is not None:
+                found.append(one)
+        self._doubles(parsed, loc, found)
+        return tuple(found)
+
+    def one(self, parsed: Parsed, loc: Loc, item: str, *, weight: float = 0.0) -> Keyword | None:
+        if item[:1] in ("“", "”", "「") or item[-1:] in ("“", "”", "」"):
+            said = f"full-width quotes are part of {item}; YAML wants \" or '"
+            self.notes.error(parsed, loc, "full-width", said)
+            return None
+        try:
+            made = keyword(item, self.folder, weight=weight)
+        except ValueError as error:
+            self.notes.error(parsed, loc, "keyword", str(error))
+            return None
+        if len(made.folded) == 1 and made.folded.isalnum() and not weight:
+            said = f"{item!r} is one character and hits much; write a longer word"
+            self.notes.warn(parsed, loc, "short-keyword", said)
+        if "，" in item or "、" in item:
+            said = (
+                f"{item!r} is one keyword with a comma in it; a list has a YAML comma (,) between"
+            )
+            self.notes.warn(parsed, loc, "comma", said)
+        return made
+
+    def exact(self, parsed: Parsed, loc: Loc, items: Sequence[str]) -> tuple[Keyword, ...]:
+        found = []
+        for at, item in enumerate(items):
+            try:
+                found.append(exact(item))
+            except ValueError as error:
+                self.notes.error(parsed, (*loc, at), "keyword", str(error))
+        return tuple(found)
+
+    def unused(self) -> None:
+        for name, (parsed, loc) in self._where.items():
+            if name not in self.used:
+                said = f'no rule uses the list {name}; write "@{name}" in one, or remove it'
+                self.notes.warn(parsed, loc, "unused-list", said, key=True)
+
+    def _list(self, parsed: Parsed, loc: Loc, name: str, *, inside: bool) -> tuple[Keyword, ...]:
+        if inside:
+            said = f"a list holds words, not lists; write @@{name} for a literal @"
+            self.notes.error(parsed, loc, "nested-list", said)
+            return ()
+        if name not in self.keywords:
+            said = f"there is no list {name}; add it under lists, or write @@{name} for a literal @"
+            if self.complete:
+                self.notes.error(parsed, loc, "missing-list", said)
+            return ()
+        self.used.add(name)
+        return self.keywords[name]
+
+    def _doubles(self, parsed: Parsed, loc: Loc, found: Iterable[Keyword]) -> None:
+        seen: dict[tuple[str, bool], str] = {}
+        for one in found:
+            key = (one.folded, one.right)
+            if key in seen:
+                said = f"{one.text} and {seen[key]} are the same after folding; keep one"
+                self.notes.warn(parsed, loc, "duplicate-keyword", said)
+            seen[key] = one.text
+
+
+def lexicon(files: Iterable[Parsed], lists: Lists) -> Lexicon:
+    """All sentiment files as one. A term may stand in one place only, so that no order matters."""
+    slots: list[list[Keyword]] = [[] for _ in Slot]
+    first: dict[str, str] = {}
+    for parsed in files:
+        content = parsed.content
+        assert isinstance(content, LexiconFile)
+        for section, slot, rows in (
+            ("terms", Slot.TERMS, content.terms),
+            ("emoticons", Slot.TERMS, content.emoticons),
+            ("intensifiers", Slot.INTENSIFIERS, content.intensifiers),
+        ):
+            for weight, items in rows.items():
+                for at, item in enumerate(items):
+                    loc = (section, weight, at)
+                    one = lists.one(parsed, loc, item, weight=float(weight))
+                    if one is None:
+                        continue
+                    if slot is Slot.TERMS and one.folded in first:
+                        said = f"{item} stands already in {first[one.folded]}; keep one"
+                        lists.notes.error(parsed, loc, "duplicate-term", said)
+                        continue
+                    first.setdefault(one.folded, parsed.document.at(loc))
+                    slots[slot].append(one)
+        for section, slot, words in (
+            ("masks", Slot.MASKS, content.masks),
+            ("negators", Slot.NEGATORS, content.negators),
+            ("negator_masks", Slot.NEGATOR_MASKS, content.negator_masks),
+        ):
+            made = (lists.one(parsed, (section, at), one) for at, one in enumerate(words))
+            slots[slot].extend(one for one in made if one is not None)
+    return Lexicon(tuple(tuple(slot) for slot in slots))
+
+
+def hidden(keywords: Iterable[Keyword], masks: Sequence[Keyword]) -> list[tuple[Keyword, Keyword]]:
+    """Keywords that a mask always covers, because it says the same."""
+    same = {one.folded: one for one in masks}
+    return [(one, same[one.folded]) for one in keywords if one.folded in same]
+
+
+def vetoed(keywords: Iterable[Keyword], vetoes: Sequence[Keyword]) -> list[tuple[Keyword, Keyword]]:
+    """Keywords that hold a veto inside them, so that they can never hit."""
+    scanner = Scanner([vetoes])
+    rows = []
+    for one in keywords:
+        hits = scanner.scan(one.folded).get(0)
+        if hits:
+            rows.append((one, hits[0].keyword))
+    return rows

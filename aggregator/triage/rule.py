@@ -1,0 +1,59 @@
+"""A rule as it is judged: its condition, and what it then does to the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aggregator.model import Priority
+from aggregator.triage.conditions import Condition, Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """`sentiment` from -3 to 3; `at_most` and `at_least` clamp the priority in the end."""
+
+    urgency: int = 0
+    importance: int = 0
+    labels: tuple[str, ...] = ()
+    sentiment: float = 0.0
+    at_least: Priority | None = None
+    at_most: Priority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    id: str
+    title: str
+    condition: Condition
+    effect: Effect = field(default_factory=Effect)
+    status: Literal["live", "shadow", "off"] = "live"
+    final: bool = False
+    weight: int = 0
+
+    def name(self, language: str | None = None) -> str:
+        """`人身安全 / product safety` is a Chinese title and an English one."""
+        if not self.title:
+            return self.id
+        zh, slash, en = self.title.partition(" / ")
+        if language is None or not slash:
+            return self.title
+        return (zh if language == "zh" else en).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A rule that holds for one message, and why."""
+
+    rule: Rule
+    evidence: Evidence
+
+    @property
+    def effect(self) -> Effect:
+        """Of a denied rule (不好用) the mood alone is left, turned round."""
+        effect = self.rule.effect
+        return Effect(sentiment=-effect.sentiment) if self.evidence.denied else effect
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(hit.keyword.text for hit in self.evidence.hits))

@@ -1,0 +1,168 @@
+"""Everything the rule files say, compiled: judges a message, and names who is told. Pure and immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from aggregator.model import Author, Kind, Match, Priority, Verdict
+from aggregator.sla.policy import Targets
+from aggregator.triage.conditions import evidence
+from aggregator.triage.examples import Example
+from aggregator.triage.negation import Negation
+from aggregator.triage.priority import MATRIX, Matrix, merge
+from aggregator.triage.reading import LIMIT, Reading
+from aggregator.triage.routes import Route, RouteRule, choose
+from aggregator.triage.rule import Fired, Rule
+from aggregator.triage.scan import Hit, Scanner
+from aggregator.triage.sentiment import Mood, Slot, mood
+from aggregator.triage.text import Folder, language
+
+EVIDENCE = 20  # matches kept of one rule
+TERMS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is judged. Facts that the platform did not give are None."""
+
+    text: str | None
+    quoted: str | None = None
+    platform: str | None = None
+    kind: Kind | None = None
+    account: str | None = None
+    lang: str | None = None
+    author: Author | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The compiled parts that a ruleset judges with; `by_slot`: the rules that a keyword may fire."""
+
+    folder: Folder
+    scanner: Scanner
+    exact: Scanner | None
+    by_slot: Mapping[int, Sequence[Rule]]
+    wordless: Sequence[Rule]
+    asks_language: bool = False
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """Safe to share between threads; a change of the files makes another one.
+
+    `version`: 16 hex digits, the same for files that decide the same. `sources`: file name → text.
+    """
+
+    version: str
+    sources: Mapping[str, str]
+    rules: Mapping[str, Rule]
+    routes: tuple[RouteRule, ...]
+    targets: Targets
+    engine: Engine
+    matrix: Matrix = MATRIX
+    examples: tuple[Example, ...] = ()
+
+    def judge(self, subject: Subject) -> Verdict:
+        """The verdict; matches carry offsets into the original text, reasons are in words."""
+        reading, fired, feeling = self.fired(subject)
+        merged = merge(fired, feeling, self.matrix)
+        reasons = merged.reasons
+        if reading.truncated:
+            reasons += (f"only the first {LIMIT} characters were judged",)
+        return Verdict(
+            urgency=merged.urgency,
+            importance=merged.importance,
+            priority=merged.priority,
+            sentiment=merged.sentiment,
+            score=merged.score,
+            tags=merged.labels,
+            matches=_matches(reading, merged.counted),
+            reasons=reasons,
+            truncated=reading.truncated,
+        )
+
+    def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
+        """Every rule that holds, shadow ones too, before any merge."""
+        engine = self.engine
+        reading = Reading(engine.folder, subject.text or "", subject.quoted or "")
+        found = engine.scanner.scan(reading.text)
+        if engine.exact is not None:
+            _scan_exact(engine.exact, reading, found)
+        negation = Negation(
+            reading.text, found.get(Slot.NEGATORS, ()), found.get(Slot.NEGATOR_MASKS, ())
+        )
+        feeling = mood(found, reading.own_end, negation)
+        candidates = {rule.id: rule for slot in found for rule in engine.by_slot.get(slot, ())}
+        told = self._told(subject)
+        fired = []
+        for rule in (*candidates.values(), *engine.wordless):
+            condition = rule.condition
+            if not condition.facts.hold(told):
+                continue
+            if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
+                continue
+            why = evidence(condition.words, reading, found, negation)
+            if why is not None:
+                fired.append(Fired(rule, why))
+        return reading, fired, feeling
+
+    def route(
+        self, subject: Subject, *, priority: Priority, labels: Collection[str]
+    ) -> tuple[Route, ...]:
+        """The routes of a conversation that stands at `priority` with `labels`; the last always matches."""
+        return choose(self.routes, self._told(subject), priority, labels)
+
+    def title(self, rule_id: str, language: str | None = None) -> str:
+        """The rule's title, in one language if it has both; the id of a rule that is gone."""
+        rule = self.rules.get(rule_id)
+        return rule.name(language) if rule else rule_id
+
+    def why(
+        self,
+        matches: Sequence[Match],
+        text_of: Callable[[Match], str] | None = None,
+        language: str = "zh",
+    ) -> tuple[str, ...]:
+        """One line a rule, the weightiest first: its title and terms, or what `text_of` finds there."""
+        terms: dict[str, dict[str, None]] = {}
+        for match in matches:
+            term = text_of(match) if text_of else match.term
+            terms.setdefault(match.rule, {})[term] = None
+        colon, comma = ("：", "、") if language == "zh" else (": ", ", ")
+        lines = []
+        for rule_id in sorted(terms, key=self._rank):
+            shown = list(terms[rule_id])
+            more = "…" if len(shown) > TERMS_SHOWN else ""
+            said = comma.join(shown[:TERMS_SHOWN]) + more
+            lines.append(f"{self.title(rule_id, language)}{colon}{said}")
+        return tuple(lines)
+
+    def _rank(self, rule_id: str) -> tuple[int, str]:
+        rule = self.rules.get(rule_id)
+        return (-(rule.effect.urgency + rule.effect.importance) if rule else 1, rule_id)
+
+    def _told(self, subject: Subject) -> Subject:
+        """Where a rule asks for the language and the platform did not say, the letters do."""
+        if not self.engine.asks_language or subject.lang or not subject.text:
+            return subject
+        return replace(subject, lang=language(subject.text))
+
+
+def _scan_exact(scanner: Scanner, reading: Reading, found: dict[int, list[Hit]]) -> None:
+    for number, text in reading.originals():
+        for slot, hits in scanner.scan(text).items():
+            for hit in hits:
+                start, end = reading.folded_span(number, hit.start, hit.end)
+                found.setdefault(slot, []).append(Hit(start, end, hit.keyword))
+
+
+def _matches(reading: Reading, fired: Sequence[Fired]) -> tuple[Match, ...]:
+    rows = []
+    for one in fired:
+        for hit in one.evidence.hits[:EVIDENCE]:
+            start, end, quoted = reading.span(hit.start, hit.end)
+            rows.append(Match(one.rule.id, hit.keyword.text, start, end, quoted))
+    return tuple(sorted(rows, key=lambda row: (row.quoted, row.start, row.end, row.rule, row.term)))

@@ -1,0 +1,296 @@
+"""What admins write, file by file. Whatever is not named here is an unknown key."""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from aggregator.model import Kind, Priority
+from aggregator.yamltext import Loc
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _not_yet(remedy: str) -> BeforeValidator:
+    def refuse(value: Any) -> Any:
+        raise ValueError(f"not read yet; {remedy}")
+
+    return BeforeValidator(refuse)
+
+
+def _weights(limit: float) -> AfterValidator:
+    def check(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for key in value:
+            try:
+                fine = abs(float(key)) <= limit
+            except ValueError:
+                fine = False
+            if not fine:
+                raise ValueError(
+                    f"{key!r} is no weight; write a number from -{limit:g} to {limit:g}"
+                )
+        return value
+
+    return AfterValidator(check)
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+RuleId = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
+Level = Annotated[int, Field(ge=0, le=3)]
+NotYet = Annotated[Any, _not_yet("use any, exact, mask and not")]
+NoTune = Annotated[Any, _not_yet("change the rule itself")]
+
+
+class Written(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=False
+    )
+
+
+class Bounds(Written):
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Bounds:
+        if self.gt is self.gte is self.lt is self.lte is None:
+            raise ValueError("a bound is missing; write gt, gte, lt or lte and a number")
+        return self
+
+
+class AuthorWhen(Written):
+    followers: Bounds | None = None
+    verified: bool | None = None
+
+
+class Hours(Written):
+    inside: str | None = None
+    outside: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Hours:
+        if (self.inside is None) == (self.outside is None):
+            raise ValueError("write either inside or outside, and a calendar's name")
+        return self
+
+
+class Count(Written):
+    of: Words
+    min: Annotated[int, Field(ge=1)] = 2
+
+
+class Group(Written):
+    """One of `all`: holds one matcher."""
+
+    any: Words | None = None
+    exact: Words | None = None
+    count: Count | None = None
+    regex: NotYet = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Group:
+        if sum(one is not None for one in (self.any, self.exact, self.count)) != 1:
+            raise ValueError("a group has one of any, exact and count; split it")
+        return self
+
+
+class Facts(Written):
+    """What a condition may ask of a message besides its words."""
+
+    platform: Words | None = None
+    kind: Annotated[tuple[Kind, ...], BeforeValidator(_listed)] | None = None
+    account: Words | None = None
+    lang: Words | None = None
+    author: AuthorWhen | None = None
+    hours: Hours | None = None
+
+
+class When(Facts):
+    any: Words | None = None
+    exact: Words | None = None
+    count: Count | None = None
+    regex: NotYet = None
+    all: Annotated[tuple[Group, ...], Field(min_length=1)] | None = None
+    within: Annotated[int, Field(ge=1)] | None = None
+    not_: Words | None = Field(None, alias="not")
+    mask: Words | None = None
+    negation: Literal["ignore", "block", "flip"] = "ignore"
+    part: Literal["own", "quoted", "all"] = "own"
+    sentiment: Bounds | None = None
+
+    @model_validator(mode="after")
+    def _sense(self) -> When:
+        if not self.model_fields_set - {"not_", "mask", "negation", "part", "within"}:
+            raise ValueError("nothing to match; add any, all, exact, count or a fact")
+        if self.within is not None and not self.all:
+            raise ValueError("within needs all: it is the span that its groups fit in")
+        return self
+
+
+class Then(Written):
+    urgency: Level = 0
+    importance: Level = 0
+    labels: Words = ()
+    sentiment: Annotated[float, Field(ge=-3, le=3)] = 0
+    at_least: Priority | None = None
+    at_most: Priority | None = None
+
+
+class Expect(Written):
+    """`sentiment` is a label (`negative`) or a sign (`<0`, `>0`, `0`)."""
+
+    priority: Priority | None = None
+    labels: Words | None = None
+    sentiment: Literal["positive", "neutral", "negative", ">0", "<0", "0"] | None = None
+    route: str | None = None
+    to: Words | None = None
+
+
+class AuthorIs(Written):
+    name: str | None = None
+    followers: int | None = None
+    verified: bool | None = None
+
+
+class About(Written):
+    """The facts of a message in an example."""
+
+    platform: str | None = None
+    kind: Kind | None = None
+    account: str | None = None
+    lang: str | None = None
+    author: AuthorIs | None = None
+    sent_at: AwareDatetime | None = None
+    quoted: str | None = None
+
+
+class Example(About):
+    """`todo_` marks a known gap: recorded, does not fail."""
+
+    hit: str | None = None
+    miss: str | None = None
+    todo_hit: str | None = None
+    todo_miss: str | None = None
+    expect: Expect | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Example:
+        if (
+            sum(one is not None for one in (self.hit, self.miss, self.todo_hit, self.todo_miss))
+            != 1
+        ):
+            raise ValueError("an example is one text: hit, miss, todo_hit or todo_miss")
+        return self
+
+
+class RuleNode(Written):
+    id: RuleId
+    title: str = ""
+    status: Literal["live", "shadow", "off"] = "live"
+    when: When
+    then: Then = Then()
+    final: bool = False
+    weight: int | None = None
+    tests: tuple[Example, ...] = ()
+
+    @model_validator(mode="after")
+    def _sense(self) -> RuleNode:
+        if self.final and self.weight is None:
+            raise ValueError("final needs a weight: rules of lower weight are dropped")
+        if "sentiment" in self.when.model_fields_set and len(self.when.model_fields_set) == 1:
+            if self.then.urgency:
+                raise ValueError("urgency never comes from sentiment alone; add words or facts")
+            if self.then.at_least is not None and self.then.at_least < Priority.P3:
+                raise ValueError("sentiment alone never raises above P3; add words or facts")
+        return self
+
+
+class File(Written):
+    schema_: Literal["1"] = Field("1", alias="schema")
+
+
+class RuleFile(File):
+    lists: dict[str, Words] = {}
+    rules: tuple[RuleNode, ...] = ()
+    tune: NoTune = None
+
+
+class LexiconFile(File):
+    """Words with what they say of the mood, by weight; `negators` serve the rules as well."""
+
+    terms: Annotated[dict[str, Words], _weights(3)] = {}
+    emoticons: Annotated[dict[str, Words], _weights(3)] = {}
+    intensifiers: Annotated[dict[str, Words], _weights(3)] = {}
+    negators: Words = ()
+    negator_masks: Words = ()
+    masks: Words = ()
+
+
+class RouteWhen(Facts):
+    priority: Annotated[tuple[Priority, ...], BeforeValidator(_listed)] | None = None
+    labels: Words | None = None
+
+
+class RouteNode(Written):
+    id: RuleId
+    when: RouteWhen | None = None
+    to: Words
+    targets: str | None = None
+    mention: Words = ()
+    quiet: str | None = None
+    continue_: bool = Field(False, alias="continue")
+
+
+class RouteMessage(About):
+    text: str
+
+
+class RouteExample(Written):
+    message: RouteMessage
+    expect: Expect
+
+
+class RouteFile(File):
+    routes: Annotated[tuple[RouteNode, ...], Field(min_length=1)]
+    tests: tuple[RouteExample, ...] = ()
+
+
+Row = Annotated[tuple[Priority, ...], Field(min_length=4, max_length=4)]
+
+
+class PriorityFile(File):
+    matrix: Annotated[tuple[Row, ...], Field(min_length=4, max_length=4)]
+
+
+def keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
+    """The keys that the mapping at `loc` takes; none where it is not a model's."""
+    at: type[BaseModel] | None = model
+    for part in loc:
+        if isinstance(part, int) or at is None:
+            continue
+        field = next(
+            (one for name, one in at.model_fields.items() if part == (one.alias or name)), None
+        )
+        at = _model_in(field.annotation) if field else None
+    return [one.alias or name for name, one in at.model_fields.items()] if at else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(one) for one in typing.get_args(annotation))
+    return next((one for one in found if one is not None), None)
