@@ -16,10 +16,13 @@ import requests
 from aggregator.errors import Unavailable
 from aggregator.http import Http
 from connectors.base import Now
-from connectors.facebook.refusals import judge
+from connectors.facebook.refusals import Heavy, judge
 from connectors.payload import items, mapping
 
 HOSTS = ("graph.facebook.com",)
+
+MOST = 100  # entries of a page
+LEAST = 5
 
 # What of a `next` URL says where to go on. The rest of it repeats the question, and holds the token.
 _POSITION = ("after", "until", "since", "offset", "page", "__paging_token")
@@ -62,6 +65,7 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         )
         self._now = now
         self._at = now()
+        self._most = MOST
 
     def request(
         self,
@@ -77,9 +81,16 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         told: dict[str, Any] = super().request(path, args, post_args, files, method)
         return told
 
-    def edge(self, of: str, name: str, position: dict[str, str] | None, **query: Any) -> Listed:
+    def edge(
+        self, of: str, name: str, position: dict[str, str] | None, *, limit: int, **query: Any
+    ) -> Listed:
         """One page of `/{of}/{name}`; `position` is the `next` of the page before."""
-        told = self.get_connections(of, name, **query, **(position or {}))
+        limit = min(limit, self._most)
+        try:
+            told = self.get_connections(of, name, **query, **(position or {}), limit=limit)
+        except Heavy:
+            self._most = max(limit // 2, LEAST)  # for the next poll: nothing is retried here
+            raise
         if not isinstance(told.get("data"), list):
             raise Unavailable(f"a list without data from /{of}/{name}")
         return self.listed(told)

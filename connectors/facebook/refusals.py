@@ -21,6 +21,7 @@ _RATE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 _PERMISSION_CODES = frozenset({3, 10, *range(200, 300)})
 _MISSING_CODES = frozenset({100, 803})
 _WAIT_S = 60.0
+_BURST_S = 5.0  # 613: more than two calls a second to the conversations of a Page
 _LONGEST_S = 24 * 3600.0
 
 _NEW = "make a new Page access token (GET /me/accounts with a long-lived user token)"
@@ -46,6 +47,10 @@ class Missing(Unavailable):
     """Code 100: the object is gone, the paging cursor is dead, or a parameter is wrong."""
 
 
+class Heavy(Unavailable):
+    """Code 1 with the advice to ask for less."""
+
+
 class Forbidden(Unauthorized):
     """A permission for this one thing is missing; the token itself is good."""
 
@@ -55,6 +60,8 @@ def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
     status, where = response.status_code, place(response.url)
     if 300 <= status < 400:
         raise Unavailable(f"{status} from {where}")
+    if status == 429:
+        raise RateLimited(f"429 from {where}", retry_after_s=regain_s(response) or _WAIT_S)
     told = body(response)
     error = told.get("error") if isinstance(told, dict) else None
     if isinstance(told, dict) and not error and 200 <= status < 300:
@@ -62,8 +69,9 @@ def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
     error = mapping(error)
     code, subcode = integer(error.get("code")), integer(error.get("error_subcode"))
     what = f"Facebook answered {status} at {where}{_words(error, code, subcode, token)}"
-    if code in _RATE_CODES or status == 429:
-        raise RateLimited(what, retry_after_s=regain_s(response))
+    if code in _RATE_CODES:
+        wait_s = _BURST_S if code == 613 else _WAIT_S
+        raise RateLimited(what, retry_after_s=regain_s(response) or wait_s)
     if code in _TOKEN_CODES or (status == 401 and code not in _PERMISSION_CODES):
         raise Unauthorized(what, remedy=_BY_SUBCODE.get(subcode, _NEW))
     if code in _PERMISSION_CODES:
@@ -84,11 +92,13 @@ def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
         )
     if code in _MISSING_CODES:
         raise Missing(what)
+    if code == 1 and "reduce the amount" in str(error.get("message")):
+        raise Heavy(what)
     raise Unavailable(what, maybe_done=status >= 500)  # 1 and 2 too: passing trouble
 
 
 def regain_s(response: requests.Response) -> float:
-    """How long a throttled Page must wait. The header counts minutes; calls made meanwhile prolong it."""
+    """How long a throttled Page must wait, 0 if it is not told. The header counts minutes, not seconds."""
     try:
         used = mapping(json.loads(response.headers.get("X-Business-Use-Case-Usage", "")))
     except (ValueError, RecursionError):
@@ -98,8 +108,7 @@ def regain_s(response: requests.Response) -> float:
         for uses in used.values()
         for one in items(uses)
     ]
-    left_s = max(minutes, default=0) * 60.0
-    return min(left_s, _LONGEST_S) if left_s > 0 else _WAIT_S
+    return min(max(minutes, default=0) * 60.0, _LONGEST_S)
 
 
 def _words(error: dict[str, Any], code: int, subcode: int, token: str) -> str:
