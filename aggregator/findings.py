@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aggregator.errors import SettingsError
@@ -13,32 +13,34 @@ from aggregator.yamltext import Document, Loc
 class Findings:
     """What is wrong with one document. Values are text, as yamltext reads them."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, places: Mapping[Loc, str] | None = None) -> None:
         self.document = document
+        self.places = places or {}  # what does not stand in the file: path → where it does
         self.problems: list[str] = []
 
     def say(self, loc: Sequence[str | int], what: str, *, key: bool = False) -> None:
         """`what` is wrong at `loc`, and its remedy; `key`: point at the key, not at its value."""
-        self.problems.append(f"{self.document.at(loc, key=key)}: {what}")
+        place = self.places.get(tuple(loc)) or self.document.at(loc, key=key)
+        self.problems.append(f"{place}: {what}")
 
     def mapping(self, value: Any, loc: Loc, known: Collection[str] | None = None) -> dict[str, Any]:
         """`value` if it is a mapping, else {} (and a problem unless it is empty); names unknown keys."""
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self.say(loc, f"{_dotted(loc)} must be keys and values; write `key: value` lines")
+            self.say(loc, f"{dotted(loc)} must be keys and values; write `key: value` lines")
             return {}
         for key in value:
             if known is not None and key not in known:
                 path = (*loc, key)
-                self.say(path, f"unknown key {_dotted(path)}; {nearest(key, known)}", key=True)
+                self.say(path, f"unknown key {dotted(path)}; {nearest(key, known)}", key=True)
         return value
 
     def text(self, value: Any, loc: Loc) -> str | None:
         """`value` if it is one word or line of text, else None and a problem."""
         if isinstance(value, str) and value.strip():
             return value.strip()
-        self.say(loc, f"{_dotted(loc)} must be one value, and is {_shape(value)}; write one")
+        self.say(loc, f"{dotted(loc)} must be one value, and is {shape(value)}; write one")
         return None
 
     def texts(self, value: Any, loc: Loc) -> list[tuple[str, Loc]]:
@@ -65,11 +67,11 @@ def nearest(word: str, known: Collection[str], *, otherwise: str = "remove it") 
     return f"did you mean {near[0]!r}?" if near else otherwise
 
 
-def _dotted(loc: Sequence[str | int]) -> str:
+def dotted(loc: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in loc) or "the file"
 
 
-def _shape(value: Any) -> str:
+def shape(value: Any) -> str:
     if isinstance(value, dict):
         return "keys and values"
     return "a list" if isinstance(value, list) else "empty"
