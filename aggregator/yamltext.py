@@ -161,7 +161,7 @@ class _Walk:
     def value(self, node: yaml.Node, loc: Loc) -> Any:
         self.marks[loc] = _position(node)
         if isinstance(node, yaml.ScalarNode):
-            plain_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+            plain_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
             return None if plain_null else node.value
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*loc, index)) for index, child in enumerate(node.value)]
