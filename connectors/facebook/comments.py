@@ -34,7 +34,8 @@ MOST_RESTARTS = 3
 RECENT_MS = 15 * 60_000
 RARE_TURNS = 5  # tags and reviews are looked through for posts only every so many turns
 DEEP_TURNS = 60  # and old posts for new activity
-DEEP_PAGES = 10
+SWEPT = 100  # posts that a turn looks at, newest first; pages may be short, and even empty
+SWEPT_DEEP = 1000
 
 POST_FIELDS = "id,from,created_time,updated_time"
 FIELDS = (
@@ -62,7 +63,7 @@ class CommentsCursor:
     sweep: tuple[str, ...] = ()
     todo: tuple[str, ...] = ()
     walk: Walk | None = None
-    pages: int = 0
+    found: int = 0
     restarts: int = 0
     refused: int = 0
     read: int = 0
@@ -118,11 +119,11 @@ def _swept(graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime) ->
     for post_id, post in _posts(listed, edge, page_id):
         known = posts.get(post_id, post)
         posts[post_id] = replace(known, active=max(known.active, post.active))
-    pages = at.pages + 1
-    deepest = DEEP_PAGES if at.turn % DEEP_TURNS == 0 else 1
-    if listed.next is not None and pages < deepest:
-        return replace(at, posts=posts, pages=pages, walk=Walk(0, position=listed.next))
-    at = replace(at, posts=posts, pages=0, walk=None, sweep=at.sweep[1:])
+    found = at.found + len(listed.data)
+    enough = SWEPT_DEEP if at.turn % DEEP_TURNS == 0 else SWEPT
+    if listed.next is not None and found < enough:
+        return replace(at, posts=posts, found=found, walk=Walk(0, position=listed.next))
+    at = replace(at, posts=posts, found=0, walk=None, sweep=at.sweep[1:])
     return at if at.sweep else _due(at, epoch_ms(listed.at))
 
 
@@ -211,5 +212,5 @@ def _left(at: CommentsCursor, post_id: str, post: Post) -> CommentsCursor:
 def _page(messages: Iterable[Message], at: CommentsCursor) -> Page:
     done = not at.sweep and not at.todo
     if done:
-        at = replace(at, turn=at.turn + 1, busy=False, pages=0, walk=None)
+        at = replace(at, turn=at.turn + 1, busy=False, found=0, walk=None)
     return Page(tuple(messages), at.text(), more=not done)

@@ -22,7 +22,7 @@ from connectors.payload import items, mapping
 HOSTS = ("graph.facebook.com",)
 
 MOST = 100  # entries of a page
-LEAST = 5
+LEAST = 1
 
 # What of a `next` URL says where to go on. The rest of it repeats the question, and holds the token.
 _POSITION = ("after", "until", "since", "offset", "page", "__paging_token")
@@ -40,7 +40,9 @@ class Listed:
 class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
     """The SDK as a carrier. It knows no version above 3.1, no proof, no status: that is added here.
 
-    Every call raises the outcomes of aggregator/errors.py, or `Missing` and `Forbidden`.
+    `most`: the longest page that Facebook does not call too much data; it shrinks when it does.
+
+    Every call raises the outcomes of aggregator/errors.py, or their subclasses in refusals.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         )
         self._now = now
         self._at = now()
-        self._most = MOST
+        self.most = MOST
 
     def request(
         self,
@@ -85,11 +87,11 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         self, of: str, name: str, position: dict[str, str] | None, *, limit: int, **query: Any
     ) -> Listed:
         """One page of `/{of}/{name}`; `position` is the `next` of the page before."""
-        limit = min(limit, self._most)
+        limit = min(limit, self.most)
         try:
             told = self.get_connections(of, name, **query, **(position or {}), limit=limit)
         except Heavy:
-            self._most = max(limit // 2, LEAST)  # for the next poll: nothing is retried here
+            self.most = max(limit // 2, LEAST)  # for the next poll: nothing is retried here
             raise
         if not isinstance(told.get("data"), list):
             raise Unavailable(f"a list without data from /{of}/{name}")

@@ -20,10 +20,11 @@ from connectors.facebook.walks import Walk, advanced, begin, ended, higher, time
 from connectors.payload import items, mapping, name, native
 
 THREADS = 25
+INSIDE = 20  # messages that come with their thread; Instagram never gives more
 SETTLED_MS = 60_000
 PASSES = 5
 MESSAGE_FIELDS = "id,created_time,from,to,message,attachments,sticker,shares,tags,is_unsupported"
-FIELDS = f"id,updated_time,link,participants,messages.limit(20){{{MESSAGE_FIELDS}}}"
+FIELDS = "id,updated_time,link,participants,messages.limit({}){{" + MESSAGE_FIELDS + "}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,11 @@ def poll_inbox(graph: PageGraph, page_id: str, cursor: str | None, *, now: datet
 def _threads(
     graph: PageGraph, page_id: str, at: InboxCursor, walk: Walk
 ) -> tuple[list[Message], InboxCursor]:
+    inside = max(min(INSIDE, graph.most // 5), 1)
     try:
-        listed = graph.edge(page_id, "conversations", walk.position, fields=FIELDS, limit=THREADS)
+        listed = graph.edge(
+            page_id, "conversations", walk.position, fields=FIELDS.format(inside), limit=THREADS
+        )
     except Missing:
         if walk.position is None:
             raise
@@ -99,11 +103,11 @@ def _threads(
     todo: list[Thread] = []
     for raw in listed.data:
         thread = _thread(raw, page_id)
-        inside = mapping(raw.get("messages"))
-        found = graph.listed(inside)
+        embedded = mapping(raw.get("messages"))
+        found = graph.listed(embedded)
         messages += _messages(found, page_id, thread)
         times = times_of(found.data, "created_time")
-        if not inside or not ended(replace(walk, first=False), found, times):
+        if not embedded or not ended(replace(walk, first=False), found, times):
             todo.append(replace(thread, position=found.next))
     times = times_of(listed.data, "updated_time")
     walk = advanced(walk, listed, times)

@@ -19,7 +19,7 @@ from connectors.fields import parse_time
 OVERLAP_MS = 10 * 60_000
 DAY_MS = 24 * 3600_000
 HISTORY_MS = 30 * DAY_MS
-FIRST_PAGES = 5
+MOST_AT_FIRST = 500  # entries of a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Walk:
     position: dict[str, str] | None = None
     top: int | None = None
     pages: int = 0
+    found: int = 0
     first: bool = False
 
 
@@ -50,6 +51,7 @@ def advanced(walk: Walk, listed: Listed, times: Sequence[int]) -> Walk:
         position=listed.next,
         top=walk.top if walk.top is not None else top,
         pages=walk.pages + 1,
+        found=walk.found + len(listed.data),
     )
 
 
@@ -59,7 +61,7 @@ def ended(walk: Walk, listed: Listed, times: Sequence[int]) -> bool:
     return (
         listed.next is None
         or (older > 0 and older >= min(3, len(listed.data)))
-        or (walk.first and walk.pages >= FIRST_PAGES)
+        or (walk.first and walk.found >= MOST_AT_FIRST)
     )
 
 

@@ -31,8 +31,7 @@ DIRECT_OVERLAP = timedelta(minutes=10)  # an empty answer right after a message 
 NEAR = timedelta(seconds=2)  # ids rise with time only roughly
 HISTORY = timedelta(days=30)
 SEARCHABLE = timedelta(days=7)
-FIRST_PAGES = 8  # 800 posts: more of the mentions the platform does not give
-MOST = 800
+MOST = 800  # more mentions X does not give; of the rest, more is not asked for at first
 FUTURE = timedelta(minutes=1)  # an id from beyond is no watermark: nothing would be new any more
 
 StreamName = Literal["mentions", "direct_messages", "own_posts"]
@@ -121,7 +120,7 @@ class X:
             if raw
         ]
         walk = _advanced(walk, found)
-        done = found.token is None or (walk.first and walk.pages >= FIRST_PAGES)
+        done = found.token is None or (walk.first and walk.found >= MOST)
         if done and (walk.gap or (walk.since and walk.found >= MOST)):
             messages = _marked(messages)
         return _page(messages, at, walk, done=done)
@@ -154,7 +153,7 @@ class X:
         done = (
             found.token is None
             or (below > 0 and below >= min(3, len(found.data)))  # one odd id ends no walk
-            or (walk.first and walk.pages >= FIRST_PAGES)
+            or (walk.first and walk.found >= MOST)
         )
         return _page([one for one in read if one is not None], at, walk, done=done)
 
@@ -188,7 +187,6 @@ def _advanced(walk: Walk, found: Found) -> Walk:
         token=found.token,
         top=walk.top or max(values, default=None),
         floor=min([*values, *([walk.floor] if walk.floor else [])], default=None),
-        pages=walk.pages + 1,
         found=walk.found + len(found.data),
     )
 

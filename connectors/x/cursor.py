@@ -21,7 +21,6 @@ class Walk:
     token: str | None = None
     top: int | None = None
     floor: int | None = None
-    pages: int = 0
     found: int = 0
     first: bool = False
     gap: bool = False
