@@ -11,7 +11,7 @@ from rich.console import Console
 from typer import echo
 
 from aggregator.app import connector_for, destination_for, open_database
-from aggregator.destinations.escape import for_terminal
+from aggregator.destinations.escape import one_line
 from aggregator.errors import Rejected, SettingsError, Unauthorized, Unavailable
 from aggregator.intake import AccountFacts, decide
 from aggregator.model import Decision
@@ -63,9 +63,9 @@ def _asked(name: str, ask: Any) -> bool:
     try:
         said = ask()
     except OUTCOMES as error:
-        echo(f"{name}: {for_terminal(str(error))}")
+        echo(f"{name}: {one_line(str(error))}")
         return False
-    echo(f"{name}: ok, {for_terminal(said)}")
+    echo(f"{name}: ok, {one_line(said)}")
     return True
 
 
@@ -121,7 +121,7 @@ def _dry(settings: Settings, name: str) -> bool:
                 with db.read() as conn:
                     before = known(conn, name, page.messages)
             except OUTCOMES as error:
-                echo(f"{stream}: {for_terminal(str(error))}")
+                echo(f"{stream}: {one_line(str(error))}")
                 fine = False
                 continue
             decision = decide(
@@ -151,8 +151,8 @@ def _found(stream: str, decision: Decision | None) -> None:
         who = message.author.name or message.author.handle if message.author else None
         priority = verdict.priority.value if verdict else "  "
         echo(
-            f"  {priority} {message.direction.value:8} {for_terminal(who or '?')}: "
-            f"{for_terminal(message.text or '')[:100]}"
+            f"  {priority} {message.direction.value:8} {one_line(who or '?')}: "
+            f"{one_line(message.text or '')[:100]}"
         )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aggregator.app import Daemon
-from aggregator.destinations.escape import for_terminal
+from aggregator.destinations.escape import one_line
 from aggregator.now import utc_now
 from aggregator.sandbox.play import PlayClock, Player
 from aggregator.sandbox.script import MINUTES, busy_hour
@@ -122,7 +122,7 @@ class _Printer:
     def __call__(self, post: Any) -> None:
         if post.thread_ts is not None or post.edited:
             return
-        text = for_terminal(post.text)
+        text = one_line(post.text)
         at = datetime.fromtimestamp(float(post.ts), self._zone)
         line = Text(f"{at:%H:%M}  ", style="dim")
         priority = next((name for name in STYLES if name in text[:12]), None)

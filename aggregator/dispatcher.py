@@ -88,7 +88,7 @@ class Sender(threading.Thread):
             self._wake.clear()
             try:
                 wait_s = self.turn()
-            except Exception as error:  # noqa: BLE001  the outbox is the truth: the turn is taken again
+            except Exception as error:
                 log.error("sender.failed", destination=self.destination_name, exc_info=error)
                 wait_s = IDLE_S
             if wait_s > 0:
@@ -188,15 +188,17 @@ class Sender(threading.Thread):
         reason = str(error)
         unsure = delivery.unsure or (isinstance(error, Unavailable) and error.maybe_done)
         if isinstance(error, RateLimited | Unauthorized):
-            limited = isinstance(error, RateLimited)
-            until = now + (timedelta(seconds=error.retry_after_s) if limited else REAUTHORISE)
+            wait = REAUTHORISE
+            if isinstance(error, RateLimited):
+                wait = timedelta(seconds=error.retry_after_s)
+            until = now + wait
             self._put_back(fence, [delivery, *along], until, reason, unsure=delivery.unsure)
             self._db.write(lambda conn: pause(conn, name, until, reason))
             self._metrics.deliveries.labels(name, "retry").inc()
             log.warning(
                 "destination.paused", destination=name, until=until.isoformat(), reason=reason
             )
-            if not limited:
+            if isinstance(error, Unauthorized):
                 self._ops.broken(f"send:{name}", f"{name} refuses us: {reason}")
             return until
         dead = isinstance(error, Rejected) or delivery.attempts >= MAX_ATTEMPTS
@@ -267,13 +269,14 @@ class Sender(threading.Thread):
             return notice
         rules = self._rules()
         with self._db.read() as conn:
-            card, matches = load_card(conn, delivery.conversation_id)
+            card, evidence = load_card(conn, delivery.conversation_id)
             earlier = receipt(conn, self.destination_name, delivery.conversation_id)
             said = load_said(conn, delivery.message_id) if delivery.message_id else None
             if delivery.kind is NoticeKind.DIGEST:
                 ids = [delivery.conversation_id, *(d.conversation_id or 0 for d in along)]
                 told = [load_card(conn, id)[0] for id in ids[:DIGEST_LINES]]
                 return replace(notice, digest=tuple(told), count=len(ids))
+        matches = [match for found in evidence for match in found]
         card = replace(card, why=rules.why(matches, language=self._language))
         return replace(
             notice,
@@ -305,4 +308,5 @@ class _Rate:
 
 def _backoff(attempts: int) -> timedelta:
     first, last = BACKOFF
-    return min(first * 2 ** min(attempts - 1, 12), last) * random.uniform(0.75, 1.25)
+    wait: timedelta = min(first * (1 << min(attempts - 1, 12)), last)
+    return wait * random.uniform(0.75, 1.25)

@@ -9,10 +9,10 @@ import structlog
 
 from aggregator.leases import Leases
 from aggregator.metrics import Metrics
-from aggregator.model import Backfill
+from aggregator.model import Backfill, Conversation
 from aggregator.telling import Teller
 from storage.clocks import breach_due
-from storage.engine import Database
+from storage.engine import Connection, Database
 from storage.leases import LeaseLost
 from storage.outbox import enqueue
 
@@ -44,7 +44,7 @@ class Escalation:
         now = self._now()
         teller = Teller(Backfill.ALERT, now, self._db.new_id)
 
-        def unit(conn):  # type: ignore[no-untyped-def]
+        def unit(conn: Connection) -> list[Conversation]:
             late = breach_due(conn, fence=fence, now=now, new_id=self._db.new_id)
             rows = [
                 teller.card_update(conversation, destination)

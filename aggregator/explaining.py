@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.destinations.escape import for_terminal
+from aggregator.destinations.escape import one_line
 from aggregator.model import Verdict
 from aggregator.reports import csv_safe
 from aggregator.triage.ruleset import Ruleset
@@ -48,14 +48,14 @@ def verdict_text(text: str, verdict: Verdict, rules: Ruleset) -> None:
     for rule in dict.fromkeys(match.rule for match in verdict.matches):
         console.print(f"  {rule}: {rules.title(rule)}", markup=False)
     for reason in verdict.reasons:
-        console.print(f"  {for_terminal(reason)}", markup=False)
+        console.print(f"  {one_line(reason)}", markup=False)
 
 
 def print_decision(decision: Mapping[str, Any]) -> None:
     """A stored message: what was decided, who was told, and why nobody was."""
     console = Console(highlight=False)
     who = (decision.get("author") or {}).get("name") or "?"
-    head = f"{decision['platform']} {decision['kind']} {decision['id']}  {for_terminal(who)}"
+    head = f"{decision['platform']} {decision['kind']} {decision['id']}  {one_line(who)}"
     console.print(head, style="bold", markup=False)
     shown = Text(_same_length(decision["text"] or ""))
     for match in decision["matches"]:
@@ -64,13 +64,13 @@ def print_decision(decision: Mapping[str, Any]) -> None:
     if decision["priority"] is not None:
         _verdict_line(console, decision)
     for reason in decision["reasons"]:
-        console.print(f"  {for_terminal(reason)}", markup=False)
+        console.print(f"  {one_line(reason)}", markup=False)
     console.print(f"rules: {decision['rules_version']}   route: {decision['route']}", markup=False)
     if not decision["deliveries"]:
         console.print("told: nobody yet", markup=False)
     for row in decision["deliveries"]:
         line = f"{row['destination']} {row['kind']} {row['state']} after {row['attempts']} attempts"
-        why = f": {for_terminal(row['reason'])}" if row["reason"] else ""
+        why = f": {one_line(row['reason'])}" if row["reason"] else ""
         console.print(f"told: {line}{why}", markup=False)
 
 
@@ -88,7 +88,7 @@ def print_status(rows: Mapping[str, Any], now: datetime) -> None:
                 stream["name"],
                 _ago(stream["last_success_at"], now),
                 str(stream["failures"]),
-                for_terminal(stream["last_error"] or ""),
+                one_line(stream["last_error"] or ""),
             )
     console.print(table)
     table = Table(title="destinations", title_justify="left")
@@ -101,7 +101,7 @@ def print_status(rows: Mapping[str, Any], now: datetime) -> None:
             str(one["dead"]),
             _ago(one["last_success_at"], now),
             one["paused_until"] or "",
-            for_terminal(one["last_error"] or ""),
+            one_line(one["last_error"] or ""),
         )
     console.print(table)
 
@@ -118,7 +118,7 @@ def print_deliveries(rows: Iterable[Mapping[str, Any]]) -> None:
             row["state"],
             str(row["attempts"]),
             row["created_at"],
-            for_terminal(row["reason"] or ""),
+            one_line(row["reason"] or ""),
         )
     Console(highlight=False).print(table)
 

@@ -188,8 +188,8 @@ class _Intake:
         self._add(draft, stored, at)
 
     def _take_outbound(self, message: Message, at: datetime, *, history: bool) -> None:
-        draft = self._answered(message)
-        if draft is not None and (message.reply_to or at >= draft.conversation.opened_at):
+        draft = self._answered(message, at)
+        if draft is not None:
             stored = self._stored(message, draft.conversation.id, None, history=history)
             self._add(draft, stored, at)
         elif message.reply_to or (message.person and message.kind is Kind.DIRECT_MESSAGE):
@@ -199,24 +199,30 @@ class _Intake:
         else:
             self.skipped += 1  # a post of our own opens no conversation
 
-    def _answered(self, message: Message) -> Draft | None:
-        """The conversation that a message of ours answers, if it is known already."""
+    def _answered(self, message: Message, at: datetime) -> Draft | None:
+        """The conversation that a message of ours answers, if it is known already.
+
+        That of the message it replies to; else the open one with that person, or the only open one under
+        its root, unless that began after we wrote.
+        """
         if message.reply_to is not None:
             draft = self.drafts.get(self.by_native.get(message.reply_to, 0))
             if draft is not None:
                 return draft
         if message.person is not None:
-            return self.open.get(conversation_key(message))
-        under = [one for one in self.open.values() if one.conversation.root == message.root]
-        return under[0] if message.root is not None and len(under) == 1 else None
+            draft = self.open.get(conversation_key(message))
+        else:
+            under = [one for one in self.open.values() if one.conversation.root == message.root]
+            draft = under[0] if message.root is not None and len(under) == 1 else None
+        return draft if draft is not None and at >= draft.conversation.opened_at else None
 
     def _attach_waiting(self) -> None:
         """Ours that came before what they answer find their conversation once that is here."""
         mine = {stored.id: index for index, stored in enumerate(self.messages)}
         for stored in self.waiting:
-            draft = self._answered(stored.message)
             at = clamped(stored.message.sent_at, stored.received_at)
-            if draft is None or at < draft.conversation.opened_at:
+            draft = self._answered(stored.message, at)
+            if draft is None:
                 continue
             joined = replace(stored, conversation_id=draft.conversation.id)
             if stored.id in mine:
@@ -306,6 +312,8 @@ class _Intake:
     def _join(self, draft: Draft, stored: StoredMessage, at: datetime) -> None:
         self.touched[draft.conversation.id] = draft
         draft.added.append(stored)
+        if stored.message.direction is Direction.INBOUND and at < draft.conversation.opened_at:
+            draft.conversation = replace(draft.conversation, opened_at=at)
         entry = Entry(
             stored.id,
             stored.message.direction,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from storage.engine import Database
+from storage.engine import Connection, Database
 from storage.leases import Fence, LeaseLost, acquire, release, renew
 
 TTL_S = 30.0
@@ -66,14 +66,14 @@ class Leases:
             fences = [fence for fence, _ in self._held.values()]
             self._held.clear()
 
-        def unit(conn):  # type: ignore[no-untyped-def]
+        def unit(conn: Connection) -> None:
             for fence in fences:
                 release(conn, fence)
 
         self._db.write(unit)
 
 
-def _renewed(conn, fence: Fence) -> bool:  # type: ignore[no-untyped-def]
+def _renewed(conn: Connection, fence: Fence) -> bool:
     try:
         renew(conn, fence, TTL_S)
     except LeaseLost:

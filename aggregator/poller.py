@@ -268,5 +268,5 @@ class Poller:
 
 def _backoff(failures: int) -> timedelta:
     first, last = BACKOFF
-    wait = min(first * 2 ** min(failures, 10), last)
+    wait: timedelta = min(first * (1 << min(failures, 10)), last)
     return wait * random.uniform(0.75, 1.25)

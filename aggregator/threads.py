@@ -103,7 +103,6 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
     outbound = [entry.at for entry in draft.entries if entry.direction is Direction.OUTBOUND]
     conversation = replace(
         conversation,
-        opened_at=min([conversation.opened_at, *inbound]),
         last_inbound_at=max(inbound, default=None),
         last_outbound_at=max(outbound, default=None),
         priority=min([conversation.priority, *(one.priority for one in draft.verdicts)]),

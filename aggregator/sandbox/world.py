@@ -21,13 +21,14 @@ class World:
     """Stand-ins by platform, and the two places that are told. Their limits are wide: an hour passes in a minute."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        self.x = XStandin(now)
-        self.facebook = FacebookStandin(now)
-        self.weibo = WeiboStandin(now)
+        self.x = XStandin(now, rate_factor=100)
+        self.facebook = FacebookStandin(now, conversations_per_second=50.0)
+        self.weibo = WeiboStandin(now, brand="Lumo官方", quota=100_000, ip_quota=1_000_000)
         self.wechat = WeChatStandin(now)
         self.wecom = WeComStandin(now)
+        self.wecom.tokenless_per_minute = 100_000
         self.slack = SlackStandin(now)
-        self.zendesk = ZendeskStandin(now)
+        self.zendesk = ZendeskStandin(now, per_minute=10_000, updates_per_10_min=10_000)
         self.platforms: Mapping[str, Platform] = {
             "x": self.x,
             "facebook": self.facebook,
@@ -37,12 +38,16 @@ class World:
         }
 
     def start(self) -> None:
-        for one in (*self.platforms.values(), self.slack, self.zendesk):
-            one.start()
+        for platform in self.platforms.values():
+            platform.start()
+        self.slack.start()
+        self.zendesk.start()
 
     def stop(self) -> None:
-        for one in (*self.platforms.values(), self.slack, self.zendesk):
-            one.stop()
+        for platform in self.platforms.values():
+            platform.stop()
+        self.slack.stop()
+        self.zendesk.stop()
 
     def accounts(self, *, every: str = "1s") -> dict[str, dict[str, str]]:
         """`accounts:` of the settings."""
