@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from connectors.fields import digest, scrub, text_id
@@ -50,3 +51,9 @@ def integer(value: Any) -> int:
     if isinstance(value, str) and len(value) <= 40 and value.isascii() and value.isdigit():
         return int(value)
     return 0
+
+
+def joined(*parts: Any) -> str:
+    """The id of what the platform gives none: its fields with `|` between them, as a digest."""
+    told = "|".join("" if one is None else str(one) for one in parts)
+    return hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()[:32]

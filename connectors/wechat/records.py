@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aggregator.model import Attachment, Author, Direction, Kind, Message
-from connectors.fields import digest, parse_time, raw_json
-from connectors.payload import mapping, name, native, words
+from connectors.fields import parse_time, raw_json
+from connectors.payload import joined, mapping, native, words
 from connectors.wechat_errors import BEIJING
 
 PAGE = 1000
@@ -90,9 +90,10 @@ def sent(records: list[Any]) -> list[Message]:
         record = mapping(one)
         if native(record.get("opercode")) != str(SERVICER_SENT):
             continue
-        key = digest(*(record.get(part) for part in ("openid", "opercode", "time", "text")))
+        told = tuple(record.get(part) for part in ("openid", "opercode", "time", "text"))
+        key = joined(*told)
+        messages.append(_record(record, native_id=joined(*told, alike[key])))
         alike[key] += 1
-        messages.append(_record(record, native_id=digest(key, alike[key])))
     return messages
 
 
@@ -100,7 +101,7 @@ def _record(record: dict[str, Any], *, native_id: str) -> Message:
     marks: list[str] = []
     text = words(record.get("text"), marks)
     media = _PLACEHOLDERS.get(text or "")
-    worker = name(record.get("worker"))
+    worker = native(record.get("worker"))  # an account such as kf2001@brand
     sent_at = parse_time(record.get("time"))
     if sent_at is None:
         marks.append("time.missing")
@@ -109,7 +110,7 @@ def _record(record: dict[str, Any], *, native_id: str) -> Message:
         platform="wechat",
         kind=Kind.DIRECT_MESSAGE,
         direction=Direction.OUTBOUND,
-        author=Author(native_id=worker, name=worker) if worker else None,
+        author=Author(native_id=worker) if worker else None,
         text=None if media else text,
         sent_at=sent_at,
         person=native(record.get("openid")),

@@ -13,7 +13,7 @@ from aggregator.errors import Rejected
 from aggregator.model import Accepted, Attachment, Author, Direction, Kind, Message, Push
 from connectors.fields import digest, parse_time
 from connectors.handshake import check_signature
-from connectors.payload import mapping, name, native, words
+from connectors.payload import joined, mapping, name, native, words
 from connectors.weibo.messages import unescaped
 
 MAX_BODY = 1024 * 1024
@@ -57,9 +57,8 @@ def direct(raw: bytes, *, uid: str) -> Message | str | None:
         marks.append("author.missing")
     if sent_at is None:
         marks.append("time.missing")
-    told = (found.get("created_at"), kind, text, data)
     return Message(
-        native_id=digest(sender, *told) if found else digest(raw.hex()),
+        native_id=_made_id(found, raw),
         platform="weibo",
         kind=Kind.DIRECT_MESSAGE,
         direction=Direction.OUTBOUND if ours else Direction.INBOUND,
@@ -82,6 +81,15 @@ def _attachments(kind: str | None, data: dict[str, Any], text: Any) -> tuple[Att
         at = [str(data[one]) for one in ("latitude", "longitude") if data.get(one) is not None]
         return (Attachment("location", title=name(",".join(at)) or name(text)),)
     return (Attachment(_TYPES[kind], media_id=native(data.get("tovfid"))),)
+
+
+def _made_id(found: dict[str, Any], raw: bytes) -> str:
+    """For what has no id: sender and second, as the platform says, and what was said in it."""
+    if not found:
+        return digest(raw.hex())
+    data = json.dumps(found.get("data"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    told = (*(found.get(one) for one in ("sender_id", "created_at", "type", "text")), data)
+    return joined(*told)
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_only_what_our_servicers_sent_is_taken() -> None:
     assert sent.kind is Kind.DIRECT_MESSAGE
     assert sent.direction is Direction.OUTBOUND
     assert sent.author is not None
-    assert sent.author.name == "kf2001@lumo"
+    assert sent.author.native_id == "kf2001@lumo"
     assert sent.person == "oLumo-4tQ9_customer7"
     assert sent.sent_at == datetime.fromtimestamp(NOW - 60, UTC)
     assert json.loads(sent.raw)["opercode"] == 2002
