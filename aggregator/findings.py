@@ -33,7 +33,9 @@ class Findings:
         for key in value:
             if known is not None and key not in known:
                 path = (*loc, key)
-                self.say(path, f"unknown key {dotted(path)}; {nearest(key, known)}", key=True)
+                few = f"use one of {', '.join(known)}" if len(known) <= 5 else "remove it"
+                remedy = nearest(key, known, otherwise=few)
+                self.say(path, f"unknown key {dotted(path)}; {remedy}", key=True)
         return value
 
     def text(self, value: Any, loc: Loc) -> str | None:
