@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -331,8 +332,6 @@ def test_characters_that_are_broken_on_the_way_do_not_hold_up_the_page() -> None
     assert message.text == "\ufffd\ufffd"
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
-@pytest.mark.parametrize("as_text", [False, True])
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
@@ -358,14 +357,15 @@ def test_characters_that_are_broken_on_the_way_do_not_hold_up_the_page() -> None
     ],
 )
 def test_the_code_in_the_body_decides_whatever_the_status(
-    code: int, outcome: type[Exception], as_text: bool, status: int
+    code: int, outcome: type[Exception]
 ) -> None:
     with weibos() as (told, _, account, _):
-        told.error = (status, str(code) if as_text else code)
-        with pytest.raises(outcome, match=str(code)) as caught:
-            account.poll("comments", None)
-        assert type(caught.value) is outcome
-        assert TOKEN not in "".join(traceback.format_exception(caught.value))
+        for status, given in product((200, 400, 401, 403, 500), (code, str(code))):
+            told.error = (status, given)
+            with pytest.raises(outcome, match=str(code)) as caught:
+                account.poll("comments", None)
+            assert type(caught.value) is outcome
+            assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_dead_token_is_told_with_where_to_get_another() -> None:
