@@ -146,6 +146,8 @@ def _remedy(what: str, around: list[str]) -> str:
         return "quote the value: a leading @ ` % & * ! has a meaning in YAML"
     if "{" in near and "$" in near:
         return 'inside {} write "${NAME}" in quotes'
+    if re.search(r"[^\s\[{,:][\[{]|[\]}][^\s\]},:]", source):
+        return "check brackets; a text that holds [ ] { } or , is quoted inside them"
     return "check indentation, quotes and brackets"
 
 

@@ -58,28 +58,37 @@ class Lists:
     ) -> tuple[Keyword, ...]:
         """The keywords at `loc`, `"@name"` filled in; what is wrong with one is a finding."""
         found: list[Keyword] = []
+        seen: dict[tuple[str, bool], str] = {}
         for at, item in enumerate(items):
             where = (*loc, at)
             if item.startswith("@") and not item.startswith("@@"):
-                found.extend(self._list(parsed, where, item[1:], inside=inside))
+                listed = self._list(parsed, where, item[1:], inside=inside)
+                seen.update({(one.folded, one.right): one.text for one in listed})
+                found.extend(listed)
             elif (one := self.one(parsed, where, item.removeprefix("@"))) is not None:
+                if len(one.folded) == 1 and one.folded.isalnum():
+                    said = f"{one.text} is one character and hits much; write a longer word"
+                    self.notes.warn(parsed, where, "short-keyword", said)
+                if (one.folded, one.right) in seen:
+                    other = seen[one.folded, one.right]
+                    said = f"{one.text} and {other} are the same after folding; keep one"
+                    self.notes.warn(parsed, where, "duplicate-keyword", said)
+                seen[one.folded, one.right] = one.text
                 found.append(one)
-        self._doubles(parsed, loc, found)
         return tuple(found)
 
-    def one(self, parsed: Parsed, loc: Loc, item: str, *, weight: float = 0.0) -> Keyword | None:
+    def one(
+        self, parsed: Parsed, loc: Loc, item: str, *, weight: float = 0.0, literal: bool = False
+    ) -> Keyword | None:
         if item[:1] in ("“", "”", "「") or item[-1:] in ("“", "”", "」"):
             said = f"full-width quotes are part of {item}; YAML wants \" or '"
             self.notes.error(parsed, loc, "full-width", said)
             return None
         try:
-            made = keyword(item, self.folder, weight=weight)
+            made = keyword(item, self.folder, weight=weight, literal=literal)
         except ValueError as error:
             self.notes.error(parsed, loc, "keyword", str(error))
             return None
-        if len(made.folded) == 1 and made.folded.isalnum() and not weight:
-            said = f"{item!r} is one character and hits much; write a longer word"
-            self.notes.warn(parsed, loc, "short-keyword", said)
         if "，" in item or "、" in item:
             said = (
                 f"{item!r} is one keyword with a comma in it; a list has a YAML comma (,) between"
@@ -115,15 +124,6 @@ class Lists:
         self.used.add(name)
         return self.keywords[name]
 
-    def _doubles(self, parsed: Parsed, loc: Loc, found: Iterable[Keyword]) -> None:
-        seen: dict[tuple[str, bool], str] = {}
-        for one in found:
-            key = (one.folded, one.right)
-            if key in seen:
-                said = f"{one.text} and {seen[key]} are the same after folding; keep one"
-                self.notes.warn(parsed, loc, "duplicate-keyword", said)
-            seen[key] = one.text
-
 
 def lexicon(files: Iterable[Parsed], lists: Lists) -> Lexicon:
     """All sentiment files as one. A term may stand in one place only, so that no order matters."""
@@ -140,7 +140,8 @@ def lexicon(files: Iterable[Parsed], lists: Lists) -> Lexicon:
             for weight, items in rows.items():
                 for at, item in enumerate(items):
                     loc = (section, weight, at)
-                    one = lists.one(parsed, loc, item, weight=float(weight))
+                    literal = section == "emoticons"  # `/::*` ends in no wildcard
+                    one = lists.one(parsed, loc, item, weight=float(weight), literal=literal)
                     if one is None:
                         continue
                     if slot is Slot.TERMS and one.folded in first:

@@ -55,9 +55,10 @@ def label(score: float) -> str:
 def mood(found: Found, end: int, negation: Negation) -> Mood:
     """The mood of the first `end` characters of a reading: the author's own words."""
     chosen = _longest(found, end)
-    terms = [hit for hit in chosen if hit.keyword.weight]
-    if not terms:
+    if not any(hit.keyword.weight for hit in chosen):
         return Mood(0.0, ())
+    chosen = _without_adverbs(chosen, found.get(Slot.INTENSIFIERS, ()))
+    terms = [hit for hit in chosen if hit.keyword.weight]
     cover = Cover(chosen)
     strong = sorted(
         (hit for hit in found.get(Slot.INTENSIFIERS, ()) if not cover.holds(hit.start, hit.end)),
@@ -90,6 +91,13 @@ def _longest(found: Found, end: int) -> list[Hit]:
             taken[hit.start : hit.end] = b"\x01" * (hit.end - hit.start)
             chosen.append(hit)
     return sorted(chosen)
+
+
+def _without_adverbs(chosen: list[Hit], intensifiers: Sequence[Hit]) -> list[Hit]:
+    """好 in 好慢 strengthens 慢 and praises nothing."""
+    adverbs = {(hit.start, hit.end) for hit in intensifiers}
+    begins = {hit.start for hit in chosen if hit.keyword.weight}
+    return [one for one in chosen if (one.start, one.end) not in adverbs or one.end not in begins]
 
 
 def _strength(hit: Hit, intensifiers: Sequence[Hit]) -> float:

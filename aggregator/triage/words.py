@@ -24,11 +24,14 @@ class Keyword:
     weight: float = 0.0
 
 
-def keyword(written: str, folder: Folder, *, weight: float = 0.0) -> Keyword:
-    """Raises ValueError, with the remedy, where nothing sensible can be matched."""
-    if written.startswith("*"):
+def keyword(written: str, folder: Folder, *, weight: float = 0.0, literal: bool = False) -> Keyword:
+    """Raises ValueError, with the remedy, where nothing sensible can be matched.
+
+    `literal`: a * is a character like any other.
+    """
+    if written.startswith("*") and not literal:
         raise ValueError(f"{written!r}: no * in front; write the words out")
-    stem = written[:-1] if written.endswith("*") else written
+    stem = written[:-1] if written.endswith("*") and not literal else written
     folded = folder.fold(stem).strip(" ")
     if not folded:
         raise ValueError(f"{written!r} is empty after folding; remove it")
