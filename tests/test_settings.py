@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,10 +10,12 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from aggregator.destinations.registry import DESTINATIONS
 from aggregator.errors import SettingsError
 from aggregator.model import Backfill
 from aggregator.options import Registry
 from aggregator.settings import Settings, find, load, with_sandbox
+from connectors.registry import CONNECTORS
 
 CANARY = "canary-7f3a-泄漏"
 
@@ -351,3 +354,33 @@ def test_the_file_is_found_by_argument_then_environment_then_here() -> None:
     assert find("/tmp/a.yaml", env) == Path("/tmp/a.yaml")
     assert find(None, env) == Path("/etc/inboxd.yaml")
     assert find(None, {}) == Path("settings.yaml")
+
+
+SHIPPED = Path(__file__).parent.parent / "settings.yaml"
+
+
+def test_the_shipped_file_is_the_sandbox_and_names_nothing() -> None:
+    settings = load(SHIPPED, {})
+    assert settings.sandbox
+    assert (settings.accounts, settings.destinations) == ({}, {})
+    assert (settings.language, settings.timezone) == ("zh", "Asia/Shanghai")
+    assert settings.http.public_url is None
+
+
+def test_the_shipped_file_without_its_hashes_is_a_complete_real_configuration(
+    tmp_path: Path,
+) -> None:
+    """Prose begins with one blank after the #, configuration with none or with indentation."""
+    lines = SHIPPED.read_text("utf-8").splitlines()
+    text = "\n".join(
+        re.sub(r"^#(?=\S|  )(?!   )|^#(?=    \S+: |    \S+:$)", "", one) for one in lines
+    )
+    text = text.replace("sandbox: true", "sandbox: false")
+    env = {
+        name: "a" * 43 if name.endswith("_AES_KEY") else f"value-of-{name}"
+        for name in re.findall(r"\$\{(\w+)\}", text)
+    }
+    settings = load(write(tmp_path, text), env)
+    assert {one.connector for one in settings.accounts.values()} == set(CONNECTORS)
+    assert {one.kind for one in settings.destinations.values()} == set(DESTINATIONS)
+    assert not any(secret in repr(settings) for secret in settings.secrets())
