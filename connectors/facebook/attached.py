@@ -72,7 +72,8 @@ def message_attachments(raw: dict[str, Any]) -> tuple[Attachment, ...]:
 def quoted_words(raw: dict[str, Any]) -> str | None:
     """The words of what a post shares: another post, or a page's description."""
     for one in map(mapping, items(mapping(raw.get("attachments")).get("data"))):
-        if text := name(one.get("description")):
+        text = name(one.get("description"))
+        if text and text != name(raw.get("message")):  # a photo's repeats the post's own
             return text
     return None
 
