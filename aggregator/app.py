@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from aggregator import __version__
+from aggregator.destinations.base import Options as DestinationOptions
 from aggregator.destinations.registry import destination_class
 from aggregator.dispatcher import Sender
 from aggregator.escalation import Escalation
@@ -20,9 +21,10 @@ from aggregator.leases import RENEW_S, TTL_S, Leases
 from aggregator.metrics import Metrics
 from aggregator.now import utc_now
 from aggregator.ops import OPS, Ops
+from aggregator.options import AccountSettings, DestinationSettings
 from aggregator.poller import Poller
 from aggregator.scheduler import Ticker
-from aggregator.settings import AccountSettings, DestinationSettings, Settings
+from aggregator.settings import Settings
 from aggregator.triage.reload import RuleBook
 from aggregator.triage.ruleset import Ruleset
 from connectors.registry import connector_class
@@ -170,6 +172,7 @@ class Daemon:
 
     def _add_sender(self, destination: DestinationSettings) -> None:
         options = destination.options
+        assert isinstance(options, DestinationOptions)  # every kind's options extend these
         self.senders[destination.name] = Sender(
             name=destination.name,
             destination=destination_for(destination, self.now),

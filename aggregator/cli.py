@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from aggregator.arguments import lines_of, shipped, since_time
 from aggregator.errors import SettingsError
 
 app = typer.Typer(
@@ -168,7 +168,7 @@ def try_(
         raise typer.BadParameter("give a TEXT, or --file F")
     rules = load(_settings(context).rules)
     if file is not None:
-        for line in _lines(file):
+        for line in lines_of(file):
             judged = rules.judge(Subject(text=line))
             typer.echo(json.dumps({"text": line, **verdict_json(judged)}, ensure_ascii=False))
         return
@@ -271,7 +271,7 @@ def report(
             f"--by takes {', '.join(reports.GROUPS)}; not {', '.join(unknown)}"
         )
     with _database(context) as db, db.read() as conn:
-        rows = reports.response_times(clock_rows(conn, since=_since(since)), groups)
+        rows = reports.response_times(clock_rows(conn, since=since_time(since)), groups)
     typer.echo(reports.render(rows, form.value, groups), nl=False)
 
 
@@ -288,7 +288,7 @@ def export(
 
     stream = getattr(history, what.value)
     with _database(context) as db, db.read() as conn:
-        rows = stream(conn, since=_since(since))
+        rows = stream(conn, since=since_time(since))
         if form is Format.CSV:
             csv_writer(rows, sys.stdout)
             return
@@ -371,12 +371,6 @@ def check_database(context: typer.Context) -> None:
 # --- helpers ------------------------------------------------------------------------------------
 
 
-def shipped() -> Path:
-    """Where the shipped settings.yaml and rules/ are: in the wheel, or at the root of a checkout."""
-    here = Path(__file__).parent
-    return here / "shipped" if (here / "shipped").is_dir() else here.parent
-
-
 def _settings(context: typer.Context) -> Any:
     from aggregator import logs
     from aggregator.settings import find, load
@@ -393,31 +387,3 @@ def _database(context: typer.Context) -> Any:
     from aggregator.now import utc_now
 
     return closing(open_database(_settings(context), utc_now))
-
-
-def _since(value: str | None) -> datetime | None:
-    from aggregator.now import utc_now
-
-    if value is None:
-        return None
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    try:
-        if value[-1:] in units:
-            return utc_now() - timedelta(**{units[value[-1]]: float(value[:-1])})
-        then = datetime.fromisoformat(value)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"--since takes 7d, 12h or an RFC 3339 time, not {value!r}"
-        ) from None
-    if then.tzinfo is None:
-        raise typer.BadParameter(f"--since {value}: add a zone, as in {value}Z")
-    return then
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        raise SettingsError(f"{path}:1: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}:1: not UTF-8; save the file as UTF-8") from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import statistics
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -20,6 +20,7 @@ from aggregator.destinations.escape import one_line
 from aggregator.now import utc_now
 from aggregator.sandbox.play import PlayClock, Player
 from aggregator.sandbox.script import MINUTES, busy_hour
+from aggregator.sandbox.slack import Post
 from aggregator.sandbox.world import World
 from aggregator.settings import Settings, with_sandbox
 from storage import history
@@ -119,14 +120,14 @@ class _Printer:
         self._console = console
         self._zone = zone
 
-    def __call__(self, post: Any) -> None:
-        if post.thread_ts is not None or post.edited:
+    def __call__(self, post: Post) -> None:
+        if post.thread_ts is not None or post.edits:
             return
-        text = one_line(post.text)
+        text = one_line(html.unescape(post.text))
         at = datetime.fromtimestamp(float(post.ts), self._zone)
         line = Text(f"{at:%H:%M}  ", style="dim")
         priority = next((name for name in STYLES if name in text[:12]), None)
-        line.append(text.replace("\n", "  "), style=STYLES.get(priority or "", ""))
+        line.append(text, style=STYLES.get(priority or "", ""))
         self._console.print(line, overflow="ellipsis", no_wrap=True)
 
 

@@ -205,6 +205,8 @@ class _Intake:
         That of the message it replies to; else the open one with that person, or the only open one under
         its root, unless that began after we wrote.
         """
+        if message.root == message.native_id:
+            return None  # a post of our own: it opens the thread that others answer in
         if message.reply_to is not None:
             draft = self.drafts.get(self.by_native.get(message.reply_to, 0))
             if draft is not None:

@@ -18,6 +18,8 @@ from storage.migrate import migrate
 from storage.schema import meta, metadata
 from storage.writer import Unit, Writer, outcome, reason
 
+__all__ = ["Connection", "Database"]
+
 T = TypeVar("T")
 
 LIVE = "live"

@@ -26,19 +26,37 @@ MAY: dict[str, set[str]] = {
     "aggregator.now": set(),
     "aggregator.http": {"aggregator.errors"},
     "aggregator.yamltext": {"aggregator.errors"},
-    "aggregator.logs": set(),
+    "aggregator.findings": {"aggregator.errors", "aggregator.yamltext"},
+    "aggregator.secrets": {"aggregator.findings", "aggregator.yamltext"},
+    "aggregator.options": {
+        "aggregator.findings",
+        "aggregator.model",
+        "aggregator.secrets",
+        "aggregator.sla.duration",
+        "aggregator.yamltext",
+    },
+    "aggregator.logs": {"aggregator.errors"},
     "aggregator.metrics": set(),
     "aggregator.scheduler": set(),
     "aggregator.reports": {"aggregator.model"},
     "aggregator.settings": {
         "aggregator.errors",
+        "aggregator.findings",
+        "aggregator.options",
+        "aggregator.secrets",
+        "aggregator.sla.zone",
         "aggregator.model",
         "aggregator.yamltext",
         "aggregator.destinations.registry",
         "connectors.registry",
     },
-    "aggregator.sla": {"aggregator.model", "aggregator.errors", "aggregator.yamltext"},
-    "aggregator.triage": DECIDING | {"aggregator.yamltext"},
+    "aggregator.sla": {
+        "aggregator.model",
+        "aggregator.errors",
+        "aggregator.findings",
+        "aggregator.yamltext",
+    },
+    "aggregator.triage": DECIDING | {"aggregator.findings", "aggregator.yamltext"},
     "aggregator.threads": DECIDING,
     "aggregator.telling": DECIDING | {"aggregator.threads"},
     "aggregator.intake": DECIDING | {"aggregator.threads", "aggregator.telling"},
@@ -56,7 +74,7 @@ MAY: dict[str, set[str]] = {
 # The doors: they compose or show, and nothing below imports them.
 DOORS = {
     f"aggregator.{name}"
-    for name in ("app", "cli", "__main__", "running", "demo", "checking", "explaining")
+    for name in ("app", "cli", "__main__", "arguments", "running", "demo", "checking", "explaining")
 }
 ONE_PLACE = {
     "tweepy": "connectors.x",

@@ -395,3 +395,10 @@ def test_the_order_of_arrival_does_not_change_a_conversations_clocks(
     assert [(c.kind, c.started_at, c.stopped_at, c.outcome) for c in got] == [
         (c.kind, c.started_at, c.stopped_at, c.outcome) for c in expected
     ]
+
+
+def test_a_post_of_our_own_is_no_answer_to_what_is_said_under_it(rules: Ruleset) -> None:
+    first = on(rules, message("m1", "还没发货", root="p1", kind=Kind.COMMENT))
+    post = ours("p1", "新品上市", minute=3, root="p1")
+    second = on(rules, post, known=after(first))
+    assert (second.messages, second.conversations) == ((), ())

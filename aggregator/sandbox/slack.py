@@ -82,7 +82,7 @@ class SlackStandin(Standin):
         rooms: Mapping[str, str | None] = ROOMS,
         per_second: float = 5.0,
         burst: float = 20.0,
-        on_post: Callable[[str, str, Blocks], None] | None = None,
+        on_post: Callable[[Post], None] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(now)
@@ -326,7 +326,7 @@ class SlackStandin(Standin):
 
     def _tell(self, post: Post) -> None:
         if self.on_post is not None:
-            self.on_post(post.channel, post.text, post.blocks)
+            self.on_post(post)
 
     def _json(self, post: Post, with_metadata: bool) -> dict[str, Any]:
         told: dict[str, Any] = {

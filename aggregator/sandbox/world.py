@@ -18,14 +18,26 @@ PUSHED = ("weibo", "wechat", "wecom")  # platforms that call us back
 
 
 class World:
-    """Stand-ins by platform, and the two places that are told. Their limits are wide: an hour passes in a minute."""
+    """Stand-ins by platform, and the two places that are told. Their limits are wide: an hour passes in a minute.
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    `attempts` and `retry_s` (real seconds): how long the platforms that push try to get a message across.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], *, attempts: int = 5, retry_s: float = 1.0
+    ) -> None:
         self.x = XStandin(now, rate_factor=100)
         self.facebook = FacebookStandin(now, conversations_per_second=50.0)
-        self.weibo = WeiboStandin(now, brand="Lumo官方", quota=100_000, ip_quota=1_000_000)
-        self.wechat = WeChatStandin(now)
-        self.wecom = WeComStandin(now)
+        self.weibo = WeiboStandin(
+            now,
+            brand="Lumo官方",
+            quota=100_000,
+            ip_quota=1_000_000,
+            attempts=attempts,
+            retry_s=retry_s,
+        )
+        self.wechat = WeChatStandin(now, attempts=attempts, retry_s=retry_s)
+        self.wecom = WeComStandin(now, attempts=attempts, retry_s=retry_s)
         self.wecom.tokenless_per_minute = 100_000
         self.slack = SlackStandin(now)
         self.zendesk = ZendeskStandin(now, per_minute=10_000, updates_per_10_min=10_000)

@@ -52,7 +52,7 @@ class Trouble(threading.Thread):
         while not self.stopping.wait(0.15):
             standin = self._random.choice(self._standins)
             kind = self._random.choice(self.KINDS)
-            if len(standin.faults) > 3:
+            if standin.faults:
                 continue
             if kind == "rate":
                 standin.fault("status", status=429, body=b"{}", headers={"Retry-After": "1"})
@@ -79,7 +79,8 @@ def play(
     settings: Settings, script: Sequence[Line], *, minutes: float, seconds: float, seed: int | None
 ) -> Played:
     """Run the whole script through a daemon; with a seed, faults are thrown in along the way."""
-    clock = PlayClock(utc_now, minutes=minutes, seconds=seconds)
+    # Three times the script: what backs off at its end is waited for at the same speed.
+    clock = PlayClock(utc_now, minutes=3 * minutes, seconds=3 * seconds)
     world = World(clock.now)
     world.start()
     daemon = Daemon(

@@ -276,7 +276,7 @@ def test_an_answer_that_is_lost_leaves_the_post_where_history_finds_it(
 
 def test_the_hook_hears_each_post_and_edit_in_order(slack: SlackStandin, web: WebClient) -> None:
     heard: list[tuple[str, str]] = []
-    slack.on_post = lambda channel, text, blocks: heard.append((channel, text))
+    slack.on_post = lambda post: heard.append((post.channel, post.text))
     ts = web.chat_postMessage(channel=ROOM, text="新的")["ts"]
     web.chat_update(channel=ROOM, ts=ts, text="改过")
     error_of(web.chat_postMessage, channel="C_ARCHIVED", text="没人听见")
