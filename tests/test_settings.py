@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from aggregator.destinations.registry import DESTINATIONS
@@ -372,9 +376,7 @@ def test_the_shipped_file_without_its_hashes_is_a_complete_real_configuration(
 ) -> None:
     """Prose begins with one blank after the #, configuration with none or with indentation."""
     lines = SHIPPED.read_text("utf-8").splitlines()
-    text = "\n".join(
-        re.sub(r"^#(?=\S|  )(?!   )|^#(?=    \S+: |    \S+:$)", "", one) for one in lines
-    )
+    text = "\n".join(re.sub(r"^#(?! \S)", "", line) for line in lines)
     text = text.replace("sandbox: true", "sandbox: false")
     env = {
         name: "a" * 43 if name.endswith("_AES_KEY") else f"value-of-{name}"
@@ -384,3 +386,28 @@ def test_the_shipped_file_without_its_hashes_is_a_complete_real_configuration(
     assert {one.connector for one in settings.accounts.values()} == set(CONNECTORS)
     assert {one.kind for one in settings.destinations.values()} == set(DESTINATIONS)
     assert not any(secret in repr(settings) for secret in settings.secrets())
+
+
+ODD = st.one_of(
+    st.sampled_from(
+        ["", "~", "[]", "{}", "[a, [b]]", "{a: {b: c}}", '"${"', "$x", "é\u0301", "-1", "1e9"]
+    ),
+    st.text(st.characters(codec="utf-8"), max_size=12).map(json.dumps),
+)
+
+
+@examples(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(0, 17), ODD, st.booleans())
+def test_whatever_stands_in_a_line_it_is_read_or_told(
+    tmp_path: Path, line: int, odd: str, whole: bool
+) -> None:
+    lines = GOOD.splitlines()
+    key, _, _ = lines[line].partition(":")
+    lines[line] = odd if whole else f"{key}: {odd}"
+    try:
+        read(tmp_path, "\n".join(lines))
+    except SettingsError as error:
+        assert error.problems
+        assert all(re.match(r"\S+:\d+:\d+: ", one) for one in error.problems)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, date, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aggregator.errors import SettingsError
 from aggregator.model import ClockKind, Priority
@@ -169,3 +173,23 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_a_calendar_that_is_wrong_is_not_called_missing_as_well() -> None:
     (line,) = problems(GOOD.replace("13:30-18:00", "18:00-13:30"))
     assert "ends before" in line
+
+
+ODD = st.one_of(
+    st.sampled_from(
+        ["", "~", "[]", "{}", "[a, [b]]", "{a: {b: c}}", "24x7", "-1", "99999999999d", "00:00"]
+    ),
+    st.text(st.characters(codec="utf-8"), max_size=12).map(json.dumps),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 22), ODD, st.booleans())
+def test_whatever_stands_in_a_line_it_is_read_or_told(line: int, odd: str, whole: bool) -> None:
+    lines = GOOD.splitlines()
+    key, _, _ = lines[line].partition(":")
+    lines[line] = odd if whole else f"{key}: {odd}"
+    try:
+        read("\n".join(lines))
+    except SettingsError as error:
+        assert all(re.match(r"targets.yaml:\d+:\d+: ", one) for one in error.problems)
