@@ -15,6 +15,7 @@ from aggregator.yamltext import Loc
 
 CALENDAR_KEYS = ("timezone", "hours", "holidays", "extra_workdays", "extra_holidays")
 INTERVAL_KEYS = ("days", "from", "to", "timezone")
+CERTAIN = frozenset({"CN", "HK", "TW", "SG", "JP", "KR", "US", "GB", "DE", "FR"})
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -167,9 +168,11 @@ def _holidays(found: Findings, node: Any, loc: Loc) -> str | None:
     text = found.text(node, loc)
     if text is None:
         return None
+    country, dash, part = text.upper().partition("-")
+    if country in CERTAIN and not dash:
+        return country  # without the import, which takes longer than all the rest of a start
     from holidays import country_holidays, list_supported_countries
 
-    country, dash, part = text.upper().partition("-")
     try:
         country_holidays(country, subdiv=part or None, years=())
     except NotImplementedError:  # only now the list of all: it imports every country

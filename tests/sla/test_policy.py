@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
+from holidays import list_supported_countries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.errors import SettingsError
 from aggregator.model import ClockKind, Priority
+from aggregator.sla.hours import CERTAIN
 from aggregator.sla.policy import Escalation, Targets, parse_targets
 from aggregator.yamltext import parse
 
@@ -41,6 +46,7 @@ intervals:
   lunch: {days: "mon,wed-fri", from: 12:00, to: 13:30, timezone: Asia/Shanghai}
 """
 HOUR = 3_600_000
+ROOT = Path(__file__).parent.parent.parent
 
 
 def read(text: str = GOOD) -> Targets:
@@ -162,6 +168,27 @@ def test_each_mistake_is_told_with_its_place_and_remedy(
         assert len(found) == 2
     else:
         assert told in found
+
+
+def test_a_start_does_not_import_the_holidays_library_and_its_usual_countries_are_known_to_it() -> (
+    None
+):
+    code = (
+        "import sys, pathlib\n"
+        "from aggregator.sla.policy import parse_targets\n"
+        "from aggregator.yamltext import parse\n"
+        "parse_targets(parse(sys.stdin.buffer.read(), name='t'))\n"
+        "assert 'holidays' not in sys.modules"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        input=GOOD.encode(),
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert set(list_supported_countries()) >= CERTAIN
 
 
 def test_all_mistakes_are_told_at_once() -> None:
