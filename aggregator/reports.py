@@ -9,59 +9,90 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from aggregator.model import ClockKind, Outcome
 
-BY = ("platform", "account", "priority", "label", "route", "target", "late_ingest")
+GROUPS = ("platform", "account", "kind", "priority", "label", "route", "target", "late_ingest")
 FIGURES = ("count", "met", "breached", "unanswered")
 PERCENTILES = (50, 90, 95)
 TIMES = tuple(f"{time}_p{rank}_ms" for time in ("business", "wall") for rank in PERCENTILES)
 
-_KINDS = tuple(kind.value for kind in ClockKind)
+_CLOCKS = tuple(kind.value for kind in ClockKind)
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+
+
+class Row(Protocol):
+    """One clock as a report sees it; storage.clocks.ClockRow is one, and so is `ClockRow` here."""
+
+    @property
+    def clock(self) -> str: ...
+    @property
+    def outcome(self) -> str | None: ...
+    @property
+    def business_ms(self) -> int | None: ...
+    @property
+    def wall_ms(self) -> int | None: ...
+    @property
+    def platform(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def clock_priority(self) -> str: ...
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
+    def routes(self) -> Sequence[str]: ...
+    @property
+    def policy(self) -> str: ...
+    @property
+    def late_ingest(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ClockRow:
-    """One clock as a report sees it. `outcome` None: runs in time. Durations None: not answered."""
+    """`outcome` None: runs in time. Durations None: not answered. `kind`: of the message that started it."""
 
-    kind: str
+    clock: str
     outcome: str | None
     business_ms: int | None
     wall_ms: int | None
-    platform: str | None = None
-    account: str | None = None
-    priority: str | None = None
-    label: tuple[str, ...] = ()
-    route: tuple[str, ...] = ()
-    target: str | None = None
+    platform: str = ""
+    account: str = ""
+    kind: str = ""
+    clock_priority: str = ""
+    labels: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    policy: str = ""
     late_ingest: bool = False
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """From a mapping with these names (others are left alone); lists become tuples."""
         values = {one.name: row[one.name] for one in fields(cls) if one.name in row}
-        for name in ("label", "route"):
+        for name in ("labels", "routes"):
             values[name] = tuple(values.get(name) or ())
         return cls(**values)
 
 
 def parse_by(text: str | None) -> tuple[str, ...]:
-    """`platform,priority` as names of `BY`. Raises ValueError that names the nearest."""
+    """`platform,priority` as names of `GROUPS`. Raises ValueError that names the nearest."""
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     for name in names:
-        if name not in BY:
-            near = difflib.get_close_matches(name, BY, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"use {', '.join(BY)}"
+        if name not in GROUPS:
+            near = difflib.get_close_matches(name, GROUPS, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"use {', '.join(GROUPS)}"
             raise ValueError(f"cannot group by {name!r}; {remedy}")
     return tuple(dict.fromkeys(names))
 
 
-def response_times(rows: Iterable[ClockRow], by: Sequence[str] = ()) -> list[dict[str, Any]]:
+def response_times(rows: Iterable[Row], by: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One report row for each group and kind of clock, in the order of the group's values.
 
     `count` is every clock of the group, those that run in time, were withdrawn or needed no answer too.
@@ -70,13 +101,13 @@ def response_times(rows: Iterable[ClockRow], by: Sequence[str] = ()) -> list[dic
     `unanswered_closed`. Percentiles are over the answered ones, early or late, by nearest rank: the
     shortest time within which at least p % of them were answered; None where none was.
 
-    A conversation with several labels or routes counts in the group of each, one without any in the
-    group None.
+    `priority` is what the clock was held to, not what its conversation became later. A conversation with
+    several labels or routes counts in the group of each, one without any in the group None.
     """
-    groups: dict[tuple[Any, ...], list[ClockRow]] = {}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         for key in product(*(_values(row, name) for name in by)):
-            groups.setdefault((*key, row.kind), []).append(row)
+            groups.setdefault((*key, str(row.clock)), []).append(row)
     found = []
     for key in sorted(groups, key=_order):
         group = groups[key]
@@ -99,6 +130,20 @@ def percentile(ordered: Sequence[int], rank: int) -> int | None:
     if not ordered:
         return None
     return ordered[max(-(-len(ordered) * rank // 100), 1) - 1]
+
+
+def render(
+    lines: Sequence[Mapping[str, Any]], form: str, by: Sequence[str] = (), *, width: int = 140
+) -> str:
+    """The report as text that ends in a line feed; `form` is table, csv or json."""
+    if form == "json":
+        return as_json(lines) + "\n"
+    if form == "csv":
+        return as_csv(lines, by)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(as_table(lines, by) if lines else "no clocks yet")
+    return capture.get()
 
 
 def as_json(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -132,7 +177,10 @@ def as_table(
     lines: Sequence[Mapping[str, Any]], by: Sequence[str] = (), *, title: str | None = None
 ) -> Table:
     """For the terminal, with the share in time. Values are shown as they are, never as markup."""
-    table = Table(title=None if title is None else Text(title))
+    table = Table(
+        title=None if title is None else Text(title),
+        caption="p50, p90, p95: business time until the answer",
+    )
     for name in (*by, "clock"):
         table.add_column(name)
     for name in (*FIGURES, "in time", *(f"p{rank}" for rank in PERCENTILES)):
@@ -156,17 +204,22 @@ def duration(ms: int | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _values(row: ClockRow, name: str) -> tuple[Any, ...]:
-    value = getattr(row, name)
-    if not isinstance(value, tuple):
-        return (value,)
-    return tuple(dict.fromkeys(value)) or (None,)
+def _values(row: Row, name: str) -> tuple[Any, ...]:
+    if name == "label":
+        return tuple(dict.fromkeys(row.labels)) or (None,)
+    if name == "route":
+        return tuple(dict.fromkeys(row.routes)) or (None,)
+    if name == "target":
+        return (row.policy.rpartition("@")[0],)
+    if name == "priority":
+        return (str(row.clock_priority),)
+    return (getattr(row, name),)
 
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    *group, kind = key
-    rank = _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
-    return (*((value is None, str(value)) for value in group), rank, kind)
+    *group, clock = key
+    rank = _CLOCKS.index(clock) if clock in _CLOCKS else len(_CLOCKS)
+    return (*((value is None, str(value)) for value in group), rank, clock)
 
 
 def _plain(value: Any) -> str:

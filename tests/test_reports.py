@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from aggregator.model import ClockKind, Outcome, Priority
 from aggregator.reports import (
+    GROUPS,
     ClockRow,
     as_csv,
     as_json,
@@ -21,8 +24,10 @@ from aggregator.reports import (
     duration,
     parse_by,
     percentile,
+    render,
     response_times,
 )
+from storage.clocks import ClockRow as StoredRow
 
 MINUTE = 60_000
 
@@ -30,19 +35,19 @@ MINUTE = 60_000
 def row(outcome: str | None, minutes: float | None = None, **more: Any) -> ClockRow:
     ms = None if minutes is None else int(minutes * MINUTE)
     wall = None if ms is None else ms * 2
-    return ClockRow(more.pop("kind", "first_response"), outcome, ms, wall, **more)
+    return ClockRow(more.pop("clock", "first_response"), outcome, ms, wall, **more)
 
 
 ROWS = [
-    row("met", 5, platform="weibo", account="微博_官方", priority="P1"),
-    row("met", 10, platform="weibo", account="微博_官方", priority="P3"),
-    row("breached", 45, platform="weibo", account="微博_官方", priority="P3"),
-    row("breached", platform="x", account="x_acme", priority="P1"),
-    row("unanswered_closed", platform="x", account="x_acme", priority="P4"),
-    row("not_needed", platform="x", account="x_acme", priority="P4"),
-    row("withdrawn", platform="x", account="x_acme", priority="P4"),
-    row(None, platform="x", account="x_acme", priority="P4"),
-    row("met", 2, platform="x", account="x_acme", priority="P4", kind="next_response"),
+    row("met", 5, platform="weibo", account="微博_官方", clock_priority="P1"),
+    row("met", 10, platform="weibo", account="微博_官方", clock_priority="P3"),
+    row("breached", 45, platform="weibo", account="微博_官方", clock_priority="P3"),
+    row("breached", platform="x", account="x_acme", clock_priority="P1"),
+    row("unanswered_closed", platform="x", account="x_acme", clock_priority="P4"),
+    row("not_needed", platform="x", account="x_acme", clock_priority="P4"),
+    row("withdrawn", platform="x", account="x_acme", clock_priority="P4"),
+    row(None, platform="x", account="x_acme", clock_priority="P4"),
+    row("met", 2, platform="x", account="x_acme", clock_priority="P4", clock="next_response"),
 ]
 
 
@@ -106,8 +111,8 @@ def test_groups_come_in_the_order_of_their_values_and_clocks_in_theirs() -> None
 
 def test_a_conversation_counts_under_each_of_its_labels_and_under_none_without() -> None:
     rows = [
-        row("met", 1, label=("退款", "safety")),
-        row("met", 1, label=("退款", "退款")),
+        row("met", 1, labels=("退款", "safety")),
+        row("met", 1, labels=("退款", "退款")),
         row("met", 1),
     ]
     found = {line["label"]: line["count"] for line in response_times(rows, ["label"])}
@@ -136,15 +141,45 @@ def test_a_percentile_is_a_time_within_which_so_many_were_answered(
 def test_a_row_is_made_from_a_mapping() -> None:
     made = ClockRow.of(
         {
-            "kind": "first_response",
+            "clock": "first_response",
             "outcome": "met",
             "business_ms": 1,
             "wall_ms": 2,
-            "label": ["退款"],
+            "labels": ["退款"],
             "cycle": 1,
         }
     )
-    assert made == ClockRow("first_response", "met", 1, 2, label=("退款",))
+    assert made == ClockRow("first_response", "met", 1, 2, labels=("退款",))
+
+
+def test_the_rows_of_the_store_are_rows_of_a_report() -> None:
+    at = datetime(2026, 3, 4, tzinfo=UTC)
+    stored = StoredRow(
+        conversation_id=1, clock=ClockKind.FIRST_RESPONSE, cycle=1, started_at=at, due_at=at, stopped_at=at,
+        breached_at=None, outcome=Outcome.MET, business_ms=1, wall_ms=2, late_ingest=False, policy="standard@7f",
+        clock_priority=Priority.P3, account="微博_官方", platform="weibo", kind="mention", priority=Priority.P1,
+        labels=("退款",), routes=("everything-else",),
+    )  # fmt: skip
+    (line,) = response_times([stored], GROUPS)
+    assert [line[name] for name in (*GROUPS, "clock", "met")] == [
+        "weibo",
+        "微博_官方",
+        "mention",
+        "P3",
+        "退款",
+        "everything-else",
+        "standard",
+        False,
+        "first_response",
+        1,
+    ]
+    assert json.loads(as_json([line]))[0]["priority"] == "P3"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_every_form_says_something_of_nothing_too(form: str) -> None:
+    assert render([], form, ["platform"]).endswith("\n")
+    assert "微博_官方" in render(response_times(ROWS, ["account"]), form, ["account"])
 
 
 @pytest.mark.parametrize(
