@@ -156,21 +156,13 @@ def as_csv(lines: Sequence[Mapping[str, Any]], by: Sequence[str] = ()) -> str:
     names = [*by, "clock", *FIGURES, *TIMES]
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: cell(line[name]) for name in names} for line in lines)
+    writer.writerows({name: _cell(line[name]) for name in names} for line in lines)
     return file.getvalue()
 
 
-def cell(value: Any) -> Any:
-    """A value as a CSV cell that no spreadsheet runs: what looks like a formula gets a leading '.
-
-    A carriage return becomes a line feed: before Python 3.13 csv does not quote one alone.
-    """
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        return value
-    text = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{text}" if value.startswith(_FORMULA) else text
+def csv_safe(text: str) -> str:
+    """A CSV cell that no spreadsheet runs: what looks like a formula gets a leading '."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def as_table(
@@ -202,6 +194,11 @@ def duration(ms: int | None) -> str:
     if minutes < 1:
         return f"{ms // 1000} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _cell(value: Any) -> Any:
+    # Before Python 3.13 csv leaves a lone carriage return unquoted where lines end in a line feed.
+    return csv_safe(value).replace("\r", "\n") if isinstance(value, str) else value
 
 
 def _values(row: Row, name: str) -> tuple[Any, ...]:

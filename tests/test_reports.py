@@ -20,7 +20,7 @@ from aggregator.reports import (
     as_csv,
     as_json,
     as_table,
-    cell,
+    csv_safe,
     duration,
     parse_by,
     percentile,
@@ -186,15 +186,16 @@ def test_every_form_says_something_of_nothing_too(form: str) -> None:
     "text", ["=1+1", "+86", "-1", "@SUM(A1)", "\tx", "\rx", "＝HYPERLINK(1)", "\n=1"]
 )
 def test_no_cell_is_a_formula(text: str) -> None:
-    safe = "'" + text.replace("\r", "\n")
-    assert cell(text) == safe
+    assert csv_safe(text) == f"'{text}"
     lines = response_times([row("met", 1, account=text)], ["account"])
     (read,) = csv.DictReader(io.StringIO(as_csv(lines, ["account"]), newline=""))
-    assert read["account"] == safe
+    assert read["account"] == "'" + text.replace("\r", "\n")
 
 
-def test_plain_cells_and_numbers_stay_as_they_are() -> None:
-    assert [cell(one) for one in ("客服", "a=b", -5, None)] == ["客服", "a=b", -5, ""]
+def test_plain_cells_stay_as_they_are_and_nothing_is_empty() -> None:
+    assert [csv_safe(one) for one in ("客服", "a=b", "")] == ["客服", "a=b", ""]
+    lines = response_times([row(None)], ["label"])
+    assert as_csv(lines, ["label"]).splitlines()[1] == ",first_response,1,0,0,0,,,,,,"
 
 
 def test_json_keeps_chinese_readable_and_nothing_is_null() -> None:
