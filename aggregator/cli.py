@@ -376,7 +376,7 @@ def _settings(context: typer.Context) -> Any:
     from aggregator.settings import find, load
 
     settings = load(find(context.obj, os.environ), os.environ)
-    logs.configure(os.environ, secrets=settings.secrets())
+    logs.configure(os.environ).redact(settings.secrets())
     return settings
 
 

@@ -7,6 +7,7 @@ import time
 
 from storage.engine import Connection, Database
 from storage.leases import Fence, LeaseLost, acquire, release, renew
+from storage.owners import Owner
 
 TTL_S = 30.0
 RENEW_S = 10.0
@@ -22,6 +23,7 @@ class Leases:
     def __init__(self, db: Database, owner: str) -> None:
         self._db = db
         self._owner = owner
+        self._alive = Owner(db, owner)
         self._lock = threading.Lock()
         self._held: dict[str, tuple[Fence, float]] = {}
         self.renewed_at = time.monotonic()
@@ -71,6 +73,7 @@ class Leases:
                 release(conn, fence)
 
         self._db.write(unit)
+        self._alive.leave()
 
 
 def _renewed(conn: Connection, fence: Fence) -> bool:

@@ -156,7 +156,7 @@ def test_thirty_kills_lose_nothing_and_tell_slack_nothing_twice(tmp_path: Path) 
         world.attach(f"http://127.0.0.1:{daemon.port}/callbacks")
         load.start()
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.2, 2.0))
+            time.sleep(chance.uniform(0.5, 3.0))
             daemon.kill()
             daemon.start()
         assert _wait(daemon.ready, 20)
