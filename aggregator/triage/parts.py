@@ -46,7 +46,7 @@ def facts(
         followers=limits(author.followers) if author else None,
         verified=author.verified if author else None,
         calendar=calendar,
-        open=bool(hours and hours.inside),
+        open=hours is None or hours.inside is not None,
     )
 
 

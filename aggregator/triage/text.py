@@ -54,9 +54,13 @@ class _Table(dict[int, str]):
     def __init__(self) -> None:
         super().__init__()
         self._han = _han()
+        self.uneven: set[str] = set()  # characters that become none, or several
 
     def __missing__(self, point: int) -> str:
-        folded = self[point] = self._fold(chr(point))
+        folded = self._fold(chr(point))
+        if len(folded) != 1:
+            self.uneven.add(chr(point))  # before it is stored: another thread may look at both
+        self[point] = folded
         return folded
 
     def _fold(self, char: str) -> str:
@@ -122,6 +126,9 @@ class Folder:
 
     def offsets(self, text: str) -> tuple[str, list[int], list[int]]:
         """The folded text, and for each of its characters where it starts and ends in `text`."""
+        folded = self.fold(text)
+        if len(folded) == len(text) and _TABLE.uneven.isdisjoint(text):
+            return folded, list(range(len(text))), list(range(1, len(text) + 1))
         chars: list[str] = []
         starts: list[int] = []
         ends: list[int] = []
