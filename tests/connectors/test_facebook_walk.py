@@ -276,6 +276,27 @@ def test_a_walk_goes_on_where_it_stopped(graph: FakeGraph) -> None:
     assert newest in ids(later)
 
 
+@pytest.mark.parametrize("stream", ["posts", "comments", "messages"])
+def test_what_shows_up_late_is_found_by_the_overlap(graph: FakeGraph, stream: str) -> None:
+    root = graph.post(NOW - timedelta(minutes=30), "公告", ours=True)
+
+    def say(at: datetime) -> str:
+        if stream == "posts":
+            return graph.post(at, "投诉")
+        return (
+            graph.comment(root, at, "投诉")
+            if stream == "comments"
+            else graph.letter("52", at, "诉")
+        )
+
+    say(NOW)
+    _, cursor = walk(graph, stream, None)
+    late = say(NOW - timedelta(minutes=9))
+    graph.page_limit = graph.inside_limit = 1
+    found, _ = walk(graph, stream, cursor)
+    assert late in ids(found)
+
+
 def test_a_dead_position_begins_the_list_again(graph: FakeGraph) -> None:
     graph.page_limit = 3
     every = {graph.post(NOW - timedelta(minutes=i), f"投诉 {i}") for i in range(8)}
@@ -323,7 +344,9 @@ def test_what_a_page_may_not_list_does_not_stop_the_rest(graph: FakeGraph) -> No
     assert "100" in told["reviews"]
 
 
-def test_comments_are_found_on_new_and_on_old_posts(graph: FakeGraph) -> None:
+@pytest.mark.parametrize("empty", [False, True])
+def test_comments_are_found_on_new_and_on_old_posts(graph: FakeGraph, empty: bool) -> None:
+    graph.empty_pages = empty
     old = graph.post(NOW - timedelta(days=60), "两个月前的", ours=True)
     new = graph.post(NOW - timedelta(hours=5), "今天的", ours=True)
     first = graph.comment(new, NOW - timedelta(hours=4), "好评")
@@ -442,7 +465,7 @@ def test_a_thread_that_moves_to_the_top_while_the_list_is_paged_loses_nothing(
     every = set()
     for i in range(6):
         at = NOW - timedelta(hours=20 - i)
-        every |= {graph.letter(f"{70 + i}", at, "早"), graph.letter(f"{70 + i}", at, "再", n=1)}
+        every |= {graph.letter(f"{70 + i}", at, "早", n=n) for n in range(7)}
     graph.page_limit = 2
 
     def moves() -> None:  # the oldest thread, not read yet, gets one more message
