@@ -61,7 +61,7 @@ def breach_due(
     ids = sorted({row.conversation_id for row in late})
     connection.execute(
         update(conversation)
-        .where(among(connection, conversation.c.id, ids))
+        .where(among(conversation.c.id, ids))
         .values(version=conversation.c.version + 1)
     )
     for conversation_id, kind, cycle, _due_at, _seq in late:
@@ -83,9 +83,7 @@ def breach_due(
         ],
     )
     rows = connection.execute(
-        select(conversation)
-        .where(among(connection, conversation.c.id, ids))
-        .order_by(conversation.c.id)
+        select(conversation).where(among(conversation.c.id, ids)).order_by(conversation.c.id)
     )
     return [conversation_rows.conversation(row) for row in rows]
 

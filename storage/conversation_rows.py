@@ -22,7 +22,7 @@ from aggregator.model import (
     Priority,
 )
 from storage.message_rows import Values, unwords, words
-from storage.sql import clean, dumps, from_ms, opt_clean, opt_ms, opt_time, to_ms
+from storage.sql import dumps, from_ms, opt_ms, opt_time, to_ms
 
 
 def conversation_row(c: Conversation, version: int) -> Values:
@@ -31,8 +31,8 @@ def conversation_row(c: Conversation, version: int) -> Values:
         c.account,
         c.platform,
         c.kind,
-        clean(c.key),
-        opt_clean(c.root),
+        c.key,
+        c.root,
         c.contact_id,
         c.state,
         c.priority,
@@ -149,7 +149,7 @@ def delivery_row(d: Delivery) -> Values:
         d.external_id,
         d.url,
         d.reason,
-        opt_clean(d.text),
+        d.text,
         int(d.unsure),
         0,
     )

@@ -65,7 +65,7 @@ def supersede(connection: Connection, conversations: Collection[int]) -> None:
     if not conversations:
         return
     cards = and_(
-        among(connection, delivery.c.conversation_id, conversations),
+        among(delivery.c.conversation_id, conversations),
         delivery.c.kind == NoticeKind.CARD,
     )
     waiting: defaultdict[tuple[str, int], list[Any]] = defaultdict(list)
@@ -98,7 +98,7 @@ def supersede(connection: Connection, conversations: Collection[int]) -> None:
             continue
         connection.execute(
             update(delivery)
-            .where(among(connection, delivery.c.id, [row.id for row in skipped]))
+            .where(among(delivery.c.id, [row.id for row in skipped]))
             .values(state=DeliveryState.SKIPPED, reason=f"superseded by {newest.id}")
         )
         due_at = min(row.due_at for row in (*skipped, newest))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, case, func, select
 
 from aggregator.model import (
     Clock,
@@ -38,6 +39,72 @@ from storage.sql import among, clean, from_ms, opt_time
 UNDER_ONE_ROOT = 3
 WAITING = 500  # the newest of our own messages that wait for one of the page's
 
+# Made once: what is decided on is read for every page, and most pages are small.
+_OURS: BindParameter[str] = bindparam("account")
+_FIRST_POLL = select(account.c.first_poll_at).where(account.c.name == _OURS)
+_SEEN = (
+    select(
+        dedup.c.native_key,
+        message.c.id,
+        message.c.conversation_id,
+        message.c.direction,
+        message.c.text,
+        message.c.edited_at,
+        message.c.deleted_at,
+    )
+    .join_from(dedup, message, message.c.id == dedup.c.message_id)
+    .where(dedup.c.account == _OURS, among(dedup.c.native_key, "keys"))
+)
+_WAITING = (
+    select(message)
+    .where(message.c.account == _OURS, message.c.conversation_id.is_(None))
+    .order_by(message.c.id.desc())
+    .limit(WAITING)
+)
+_WAITING_BY_REPLY = _WAITING.where(among(message.c.reply_to, "given"))
+_WAITING_BY_PERSON = _WAITING.where(among(message.c.person, "given"))
+_CONTACTS = select(contact).where(contact.c.account == _OURS, among(contact.c.native_id, "people"))
+_CURRENT = (conversation.c.account == _OURS, NOT_CLOSED)
+_BY_KEY = select(conversation).where(*_CURRENT, among(conversation.c.key, "given"))
+_BY_ID = select(conversation).where(among(conversation.c.id, "given"))
+_RANK = case({"open": 0, "waiting": 1}, value=conversation.c.state, else_=2)
+_PLACES = (
+    select(
+        conversation.c.id,
+        func.row_number()
+        .over(partition_by=conversation.c.root, order_by=(_RANK, conversation.c.id.desc()))
+        .label("place"),
+    )
+    .where(*_CURRENT, among(conversation.c.root, "given"))
+    .subquery()
+)
+_UNDER_ROOT = select(conversation).where(
+    conversation.c.id.in_(select(_PLACES.c.id).where(_PLACES.c.place <= UNDER_ONE_ROOT))
+)
+_ENTRIES = (
+    select(
+        message.c.id,
+        message.c.conversation_id,
+        message.c.direction,
+        message.c.sent_at,
+        message.c.received_at,
+        message.c.deleted_at,
+        message.c.history,
+    )
+    .where(among(message.c.conversation_id, "ids"))
+    .order_by(message.c.conversation_id, message.c.id)
+)
+_EVENTS = (
+    select(clock_event)
+    .where(among(clock_event.c.conversation_id, "ids"))
+    .order_by(clock_event.c.conversation_id, clock_event.c.seq)
+)
+_CLOCKS = (
+    select(clock)
+    .where(among(clock.c.conversation_id, "ids"))
+    .order_by(clock.c.conversation_id, clock.c.kind, clock.c.cycle)
+)
+
 
 def known(connection: Connection, account_name: str, messages: Sequence[Message]) -> Known:
     """model.Known for a page of `account_name`, by a constant number of statements."""
@@ -51,9 +118,7 @@ def known(connection: Connection, account_name: str, messages: Sequence[Message]
         roots={m.root for m in messages if m.root and m.direction is Direction.OUTBOUND}
         | {w.message.root for w in waiting if w.message.root},
     )
-    first_poll_at = connection.execute(
-        select(account.c.first_poll_at).where(account.c.name == account_name)
-    ).scalar()
+    first_poll_at = connection.execute(_FIRST_POLL, {"account": account_name}).scalar()
     return Known(
         first_poll_at=opt_time(first_poll_at),
         seen=seen,
@@ -81,20 +146,12 @@ def with_clocks(
 def clocks_of(connection: Connection, ids: Collection[int]) -> defaultdict[int, list[Clock]]:
     """Conversation id → its clocks with their events, in the order of kind and cycle."""
     events: defaultdict[tuple[int, str, int], list[ClockEvent]] = defaultdict(list)
-    for row in connection.execute(
-        select(clock_event)
-        .where(among(connection, clock_event.c.conversation_id, ids))
-        .order_by(clock_event.c.seq)
-    ):
+    for row in connection.execute(_EVENTS, {"ids": ids}):
         events[row.conversation_id, row.kind, row.cycle].append(
             ClockEvent(row.event, from_ms(row.at), row.cause, row.reason)
         )
     found: defaultdict[int, list[Clock]] = defaultdict(list)
-    for row in connection.execute(
-        select(clock)
-        .where(among(connection, clock.c.conversation_id, ids))
-        .order_by(clock.c.conversation_id, clock.c.kind, clock.c.cycle)
-    ):
+    for row in connection.execute(_CLOCKS, {"ids": ids}):
         found[row.conversation_id].append(
             conversation_rows.clock(row, events[row.conversation_id, row.kind, row.cycle])
         )
@@ -116,22 +173,8 @@ def _seen(
     answered = {
         clean(f"{kind}:{m.reply_to}"): m.reply_to for m in messages if m.reply_to for kind in Kind
     }
-    rows = connection.execute(
-        select(
-            dedup.c.native_key,
-            message.c.id,
-            message.c.conversation_id,
-            message.c.direction,
-            message.c.text,
-            message.c.edited_at,
-            message.c.deleted_at,
-        )
-        .join_from(dedup, message, message.c.id == dedup.c.message_id)
-        .where(
-            dedup.c.account == account_name,
-            among(connection, dedup.c.native_key, [*keys, *answered]),
-        )
-    ).all()
+    asked = {"account": account_name, "keys": [*keys, *answered]}
+    rows = connection.execute(_SEEN, asked).all()
     seen: dict[str, Seen] = {}
     replied: dict[str, int] = {}
     for row in rows:
@@ -159,16 +202,8 @@ def _waiting(
     answered = {clean(m.native_id) for m in inbound}
     people = {clean(m.person) for m in inbound if m.person}
     found = {}
-    for mine in (
-        among(connection, message.c.reply_to, answered) & message.c.reply_to.is_not(None),
-        among(connection, message.c.person, people) & message.c.person.is_not(None),
-    ):
-        rows = connection.execute(
-            select(message)
-            .where(message.c.account == account_name, message.c.conversation_id.is_(None), mine)
-            .order_by(message.c.id.desc())
-            .limit(WAITING)
-        )
+    for statement, given in ((_WAITING_BY_REPLY, answered), (_WAITING_BY_PERSON, people)):
+        rows = connection.execute(statement, {"account": account_name, "given": given})
         found.update({row.id: message_rows.stored_message(row) for row in rows})
     places = {(m.root, m.person) for m in inbound if m.person}
     return tuple(
@@ -191,50 +226,23 @@ def _conversations(
     roots: Iterable[str],
 ) -> list[Conversation]:
     """Those not closed of these keys, those of these ids, and the first few under these roots."""
-    ours = conversation.c.account == account_name
     found: dict[int, Conversation] = {}
 
-    def add(*where: ColumnElement[bool]) -> None:
-        for row in connection.execute(select(conversation).where(*where)):
-            found[row.id] = conversation_rows.conversation(row)
+    def add(statement: Select[Any], given: Collection[Any]) -> None:
+        if given:
+            asked = {"account": account_name, "given": given}
+            for row in connection.execute(statement, asked):
+                found[row.id] = conversation_rows.conversation(row)
 
-    if keys:
-        add(ours, NOT_CLOSED, among(connection, conversation.c.key, keys))
-    if missing := set(ids) - set(found):
-        add(among(connection, conversation.c.id, missing))
-    if under := {clean(root) for root in roots}:
-        place = func.row_number().over(
-            partition_by=conversation.c.root, order_by=(_rank(), conversation.c.id.desc())
-        )
-        first = (
-            select(conversation.c.id, place.label("place"))
-            .where(ours, NOT_CLOSED, among(connection, conversation.c.root, under))
-            .subquery()
-        )
-        few = select(first.c.id).where(first.c.place <= UNDER_ONE_ROOT)
-        add(conversation.c.id.in_(few))
+    add(_BY_KEY, keys)
+    add(_BY_ID, set(ids) - set(found))
+    add(_UNDER_ROOT, {clean(root) for root in roots})
     return [found[id] for id in sorted(found)]
-
-
-def _rank() -> ColumnElement[int]:
-    return case({"open": 0, "waiting": 1}, value=conversation.c.state, else_=2)
 
 
 def _entries(connection: Connection, ids: Collection[int]) -> defaultdict[int, list[Entry]]:
     entries: defaultdict[int, list[Entry]] = defaultdict(list)
-    for row in connection.execute(
-        select(
-            message.c.id,
-            message.c.conversation_id,
-            message.c.direction,
-            message.c.sent_at,
-            message.c.received_at,
-            message.c.deleted_at,
-            message.c.history,
-        )
-        .where(among(connection, message.c.conversation_id, ids))
-        .order_by(message.c.conversation_id, message.c.id)
-    ):
+    for row in connection.execute(_ENTRIES, {"ids": ids}):
         entries[row.conversation_id].append(
             Entry(
                 message_id=row.id,
@@ -255,10 +263,6 @@ def _contacts(
     people |= {m.person for m in messages if m.person}
     if not people:
         return {}
-    rows = connection.execute(
-        select(contact).where(
-            contact.c.account == account_name,
-            among(connection, contact.c.native_id, {clean(person) for person in people}),
-        )
-    )
+    asked = {"account": account_name, "people": {clean(person) for person in people}}
+    rows = connection.execute(_CONTACTS, asked)
     return {row.native_id: message_rows.contact(row) for row in rows}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, case, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.schema import lease
@@ -74,9 +74,20 @@ def check(connection: Connection, fence: Fence) -> None:
     Ours and expired is still ours: nobody else has written under it.
     """
     # SQLite has one writer at a time; PostgreSQL holds the row against another's `acquire`.
-    statement = select(lease.c.epoch).where(_held(fence)).with_for_update(read=True)
-    if connection.execute(statement).scalar() is None:
+    given = {"name": fence.name, "owner": fence.owner, "epoch": fence.epoch}
+    if connection.execute(_CHECK, given).scalar() is None:
         raise LeaseLost(fence.name)
+
+
+_CHECK = (
+    select(lease.c.epoch)
+    .where(
+        lease.c.name == bindparam("name"),
+        lease.c.owner == bindparam("owner"),
+        lease.c.epoch == bindparam("epoch"),
+    )
+    .with_for_update(read=True)
+)
 
 
 def _held(fence: Fence) -> ColumnElement[bool]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -23,16 +24,16 @@ from aggregator.model import (
     StoredMessage,
     Verdict,
 )
-from storage.sql import clean, dumps, from_ms, opt_clean, opt_ms, opt_time, to_ms
+from storage.sql import dumps, from_ms, opt_ms, opt_time, to_ms
 
 Values = tuple[Any, ...]
 _NO_AUTHOR = Author()
 
 
-def words(values: Iterable[str]) -> str:
-    """A JSON list of strings."""
-    found = list(values)
-    return dumps(found) if found else "[]"
+@lru_cache(maxsize=4096)
+def words(values: tuple[str, ...]) -> str:
+    """A JSON list of strings. Labels, routes and reasons come again and again."""
+    return dumps(values) if values else "[]"
 
 
 def unwords(text: str) -> tuple[str, ...]:
@@ -53,23 +54,23 @@ def message_row(stored: StoredMessage) -> Values:
         stored.contact_id,
         m.kind,
         m.direction,
-        clean(m.native_id),
-        opt_clean(author.native_id),
-        opt_clean(author.name),
-        opt_clean(author.handle),
+        m.native_id,
+        author.native_id,
+        author.name,
+        author.handle,
         author.followers,
         None if author.verified is None else int(author.verified),
-        opt_clean(m.text),
-        opt_clean(m.quoted),
-        opt_clean(m.lang),
-        opt_clean(m.url),
+        m.text,
+        m.quoted,
+        m.lang,
+        m.url,
         opt_ms(m.sent_at),
         to_ms(stored.received_at),
         opt_ms(m.edited_at),
         opt_ms(m.deleted_at),
-        opt_clean(m.root),
-        opt_clean(m.person),
-        opt_clean(m.reply_to),
+        m.root,
+        m.person,
+        m.reply_to,
         attachments_text(m.attachments),
         words(m.marks),
         int(stored.history),
@@ -194,12 +195,7 @@ def clamped(sent_at: int | None, received_at: int) -> int:
 def attachments_text(values: Sequence[Attachment]) -> str:
     if not values:
         return "[]"
-    return dumps(
-        [
-            [clean(a.kind), opt_clean(a.url), opt_clean(a.title), opt_clean(a.media_id)]
-            for a in values
-        ]
-    )
+    return dumps([[a.kind, a.url, a.title, a.media_id] for a in values])
 
 
 def attachments(text: str) -> tuple[Attachment, ...]:
@@ -209,7 +205,7 @@ def attachments(text: str) -> tuple[Attachment, ...]:
 def matches_text(values: Sequence[Match]) -> str:
     if not values:
         return "[]"
-    return dumps([[m.rule, clean(m.term), m.start, m.end, int(m.quoted)] for m in values])
+    return dumps([[m.rule, m.term, m.start, m.end, int(m.quoted)] for m in values])
 
 
 def matches(text: str) -> tuple[Match, ...]:
@@ -229,9 +225,9 @@ def contact_row(contact: Contact) -> Values:
     return (
         contact.id,
         contact.account,
-        clean(a.native_id or ""),
-        opt_clean(a.name),
-        opt_clean(a.handle),
+        a.native_id or "",
+        a.name,
+        a.handle,
         a.followers,
         None if a.verified is None else int(a.verified),
     )

@@ -91,7 +91,7 @@ def claim(
         return []
     _set(
         connection,
-        among(connection, delivery.c.id, [row.id for row in rows]),
+        among(delivery.c.id, [row.id for row in rows]),
         attempts=delivery.c.attempts + 1,
         unsure=case((delivery.c.in_flight == 1, 1), else_=delivery.c.unsure),
         in_flight=1,
@@ -161,7 +161,7 @@ def finish(
     again = [id for id, *_ in (*retry, *put_back)]
     if again:
         about = select(delivery.c.conversation_id).where(
-            among(connection, delivery.c.id, again), delivery.c.kind == NoticeKind.CARD
+            among(delivery.c.id, again), delivery.c.kind == NoticeKind.CARD
         )
         ids = {id for id in connection.execute(about).scalars() if id is not None}
         supersede(connection, ids)
@@ -241,7 +241,7 @@ def list_deliveries(
 
 def retry(connection: Connection, *, ids: Collection[int] | None = None, now: datetime) -> int:
     """Put dead rows back into the queue, all or those of `ids`. Returns how many. What may have arrived stays so."""
-    chosen = [DEAD] if ids is None else [DEAD, among(connection, delivery.c.id, ids)]
+    chosen = [DEAD] if ids is None else [DEAD, among(delivery.c.id, ids)]
     return _set(
         connection,
         and_(*chosen),

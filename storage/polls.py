@@ -29,7 +29,7 @@ from storage.schema import (
     push,
     stream,
 )
-from storage.sql import among, bulk_insert, clean, from_ms, opt_clean, opt_ms, opt_time, to_ms
+from storage.sql import among, bulk_insert, bulk_update, clean, from_ms, opt_ms, opt_time, to_ms
 
 __all__ = [
     "Conflict",
@@ -111,13 +111,13 @@ def commit_poll(
         # A message, a contact or an open conversation of that key came in by another way.
         raise Conflict(str(error.orig)) from error
     if drained:
-        connection.execute(delete(push).where(among(connection, push.c.id, drained)))
+        connection.execute(delete(push).where(among(push.c.id, drained)))
     _set_stream(
         connection,
         account,
         stream,
         {
-            "cursor": opt_clean(page_cursor),
+            "cursor": None if page_cursor is None else clean(page_cursor),
             "next_poll_at": opt_ms(next_poll_at),
             "paused_until": None,
             "failures": 0,
@@ -159,15 +159,17 @@ def _set_stream(
     *,
     failed: bool = False,
 ) -> None:
+    """`values` are written as they are; a failure is counted on top of those before."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    fresh = {"account": account_name, "name": name, **values}
-    changed = dict(values)
+    statement = dialect.insert(stream)
+    changed: dict[str, Any] = {name: statement.excluded[name] for name in values}
     if failed:
-        fresh["failures"], changed["failures"] = 1, stream.c.failures + 1
+        changed["failures"] = stream.c.failures + 1
     connection.execute(
-        dialect.insert(stream)
-        .values(fresh)
-        .on_conflict_do_update(index_elements=[stream.c.account, stream.c.name], set_=changed)
+        statement.on_conflict_do_update(
+            index_elements=[stream.c.account, stream.c.name], set_=changed
+        ),
+        {"account": account_name, "name": name, **({"failures": 1} if failed else {}), **values},
     )
 
 
@@ -201,15 +203,12 @@ def _store(connection: Connection, decision: Decision, now: datetime) -> None:
 def _update_conversations(connection: Connection, changed: Sequence[Conversation]) -> None:
     """Write what has still the version that it was decided on."""
     # In the order of ids, so that two transactions cannot wait for each other.
-    for c in sorted(changed, key=lambda one: one.id):
-        values = conversation_rows.conversation_row(c, c.version + 1)
-        result = connection.execute(
-            update(conversation)
-            .where(conversation.c.id == c.id, conversation.c.version == c.version)
-            .values(dict(zip(conversation.c.keys(), values, strict=True)))
-        )
-        if result.rowcount != 1:
-            raise Conflict(f"conversation {c.id} has changed since version {c.version}")
+    rows = [
+        (*conversation_rows.conversation_row(c, c.version + 1), c.id, c.version)
+        for c in sorted(changed, key=lambda one: one.id)
+    ]
+    if bulk_update(connection, conversation, rows, where=("id", "version")) != len(rows):
+        raise Conflict("a conversation of this page has changed since it was read")
 
 
 def _new_version(connection: Connection, version: Version, now: datetime) -> None:
@@ -237,8 +236,8 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
         values["deleted_at"] = to_ms(m.deleted_at)
     if m.deleted_at is None or m.text is not None:
         values |= {
-            "text": opt_clean(m.text),
-            "quoted": opt_clean(m.quoted),
+            "text": None if m.text is None else clean(m.text),
+            "quoted": None if m.quoted is None else clean(m.quoted),
             "attachments": message_rows.attachments_text(m.attachments),
             "edited_at": opt_ms(m.edited_at),
             "marks": message_rows.words(m.marks),
@@ -270,9 +269,7 @@ def _replace_clocks(
 ) -> None:
     if stored := [id for id in clocks if id not in new]:
         for table in (clock_event, clock):
-            connection.execute(
-                delete(table).where(among(connection, table.c.conversation_id, stored))
-            )
+            connection.execute(delete(table).where(among(table.c.conversation_id, stored)))
     given = [(id, one) for id, several in clocks.items() for one in several]
     bulk_insert(connection, clock, [conversation_rows.clock_row(id, one) for id, one in given])
     bulk_insert(

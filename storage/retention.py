@@ -23,5 +23,5 @@ def prune_raw(connection: Connection, before: datetime) -> int:
     ids = connection.execute(oldest).scalars().all()
     if not ids:
         return 0
-    gone = among(connection, message_raw.c.message_id, ids)
+    gone = among(message_raw.c.message_id, ids)
     return connection.execute(delete(message_raw).where(gone)).rowcount

@@ -171,8 +171,16 @@ message = _table(
     _text("reasons", null=False),
     _flag("truncated"),
     _text("rules_version"),
-    Index("ix_message_conversation_id_id", "conversation_id", "id"),
     Index("ix_message_received_at", "received_at"),
+)
+_IN_CONVERSATION = message.c.conversation_id.is_not(None)
+Index(
+    "ix_message_conversation_id_id",
+    message.c.conversation_id,
+    message.c.id,
+    # Without those that wait: SQLite would look for them here instead of in the small indexes below.
+    sqlite_where=_IN_CONVERSATION,
+    postgresql_where=_IN_CONVERSATION,
 )
 # Our own messages that wait for what they answer; a brand's plain posts have neither and stay out.
 _WAITING = message.c.conversation_id.is_(None)

@@ -158,7 +158,7 @@ def test_a_decision_on_an_older_version_is_a_conflict(db: Database) -> None:
     (kept,) = look(db, message(1)).conversations
     waiting = replace(kept.conversation, state=ConversationState.WAITING)
     commit(db, held, Decision(conversations=(waiting,)))
-    with pytest.raises(Conflict, match="changed since version 1"):
+    with pytest.raises(Conflict, match="has changed since"):
         commit(db, held, Decision(conversations=(waiting,)))
     (kept,) = look(db, message(1)).conversations
     assert (kept.conversation.version, kept.conversation.state) == (2, ConversationState.WAITING)

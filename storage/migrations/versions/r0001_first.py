@@ -133,7 +133,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
         sqlite_strict=True,
     )
-    op.create_index("ix_message_conversation_id_id", "message", ["conversation_id", "id"])
+    op.create_index(
+        "ix_message_conversation_id_id",
+        "message",
+        ["conversation_id", "id"],
+        sqlite_where=sa.text("conversation_id IS NOT NULL"),
+        postgresql_where=sa.text("conversation_id IS NOT NULL"),
+    )
     op.create_index("ix_message_received_at", "message", ["received_at"])
     op.create_index(
         "ix_message_waiting_person",
