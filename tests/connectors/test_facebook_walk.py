@@ -2,180 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import random
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from aggregator.errors import RateLimited, Unauthorized, Unavailable
-from aggregator.model import Direction, Message
-from aggregator.sandbox.base import Answer, Fault, Request, Standin, answer
-from connectors.facebook import Facebook, FacebookOptions
-from connectors.registry import connector_class
-
-NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
-PAGE = "104000000000777"
-TOKEN = "EAABsbCS1iHgBOZCpage0token0never0shown"
-SECRET = "c0ffee0app0secret"
-ORDER = {"feed": "made", "tagged": "tagged_time", "ratings": "created_time"}
-
-
-def wire(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S+0000")
-
-
-class FakeGraph(Standin):
-    """A Page in memory: lists newest first, positions that name an entry, `next` URLs with the token."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda: self.clock)
-        self.clock = NOW
-        self.lists: dict[str, list[dict[str, Any]]] = {
-            "feed": [],
-            "tagged": [],
-            "ratings": [],
-            "conversations": [],
-        }
-        self.comments: dict[str, list[dict[str, Any]]] = {}
-        self.threads: dict[str, list[dict[str, Any]]] = {}
-        self.page_limit = 100
-        self.inside_limit = 20
-        self.empty_pages = False
-        self.dead_positions = 0
-        self.refused: dict[str, tuple[int, str]] = {}
-        self.me = PAGE
-        self.asked: list[Request] = []
-        self.on_conversations: Callable[[], None] | None = None
-        self.route("GET", r"/v26\.0/me", lambda r, _: answer({"id": self.me, "name": "Acme 香港"}))
-        self.route("GET", r"/v26\.0/debug_token", self._debug)
-        self.route("GET", r"/v26\.0/([^/]+)/(\w+)", self._edge)
-
-    def handle(self, request: Request) -> Answer:
-        self.asked.append(request)
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
-            return error(190, "Malformed access token " + TOKEN)
-        proof = hmac.digest(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hex()
-        if request.query.get("appsecret_proof") != proof:
-            return error(100, "API calls from the server require an appsecret_proof argument")
-        return super().handle(request)
-
-    def post(self, at: datetime, text: str, *, ours: bool = False, edge: str = "feed") -> str:
-        number = int(at.timestamp())
-        post_id = f"{PAGE}_{number}" if edge == "feed" else f"7100000000000009_{number}"
-        who = {"id": PAGE, "name": "Acme 香港"} if ours else {"id": "71", "name": "陈美玲"}
-        raw = {
-            "id": post_id,
-            "from": who,
-            "message": text,
-            "created_time": wire(at),
-            "made": wire(at),
-        }
-        self.lists[edge].append({**raw, "updated_time": wire(at), "tagged_time": wire(at)})
-        return post_id
-
-    def comment(
-        self, post_id: str, at: datetime, text: str, *, moves: bool = True, n: int = 0
-    ) -> str:
-        native_id = f"{post_id.split('_')[-1]}_{int(at.timestamp())}{n}"
-        made = {"id": native_id, "from": {"id": "72", "name": "Omar"}, "message": text}
-        self.comments.setdefault(post_id, []).append({**made, "created_time": wire(at)})
-        for raw in [*self.lists["feed"], *self.lists["tagged"]]:
-            if raw["id"] == post_id and moves:
-                raw["updated_time"] = wire(at)
-        return native_id
-
-    def letter(self, person: str, at: datetime, text: str, n: int = 0) -> str:
-        native_id = f"{person}-{int(at.timestamp())}-{n}"
-        thread_id = f"t_{person}"
-        raw = {"id": f"m_{native_id}", "from": {"id": person, "name": "由纪"}, "message": text}
-        self.threads.setdefault(thread_id, []).append({**raw, "created_time": wire(at)})
-        self.lists["conversations"] = [
-            one for one in self.lists["conversations"] if one["id"] != thread_id
-        ]
-        people = {"data": [{"id": person, "name": "由纪"}, {"id": PAGE, "name": "Acme 香港"}]}
-        self.lists["conversations"].append(
-            {"id": thread_id, "updated_time": wire(at), "participants": people, "link": "/inbox/1"}
-        )
-        return native_id
-
-    def _debug(self, request: Request, _: Any) -> Answer:
-        assert request.query["input_token"] == TOKEN
-        ends = int((NOW + timedelta(days=50)).timestamp())
-        return answer({"data": {"is_valid": True, "expires_at": 0, "data_access_expires_at": ends}})
-
-    def _edge(self, request: Request, match: Any) -> Answer:
-        of, edge = match.groups()
-        for key in (edge, f"{of}/{edge}"):
-            if key in self.refused:
-                return error(*self.refused[key])
-        if self.dead_positions and "after" in request.query:
-            self.dead_positions -= 1
-            return error(100, "(#100) Invalid cursor: the object was deleted")
-        if edge == "comments":
-            assert request.query["filter"] == "stream"
-            assert request.query["order"] == "reverse_chronological"
-            rows, time = self.comments.get(of, []), "created_time"
-        elif edge == "messages":
-            rows, time = self.threads[of], "created_time"
-        elif edge == "conversations":
-            rows, time = self.lists[edge], "updated_time"
-        else:
-            rows, time = self.lists[edge], ORDER[edge]
-        listed = self._list(rows, time, request, int(request.query["limit"]))
-        if edge == "conversations":
-            _, _, wanted = request.query["fields"].partition("messages.limit(")
-            inside = int(wanted.split(")")[0] or 1)
-            for row in listed["data"]:
-                row["messages"] = self._list(
-                    self.threads[row["id"]],
-                    "created_time",
-                    Request("GET", f"/v26.0/{row['id']}/messages", {}, "", {}, b"", ""),
-                    min(inside, self.inside_limit),
-                )
-            if self.on_conversations is not None:
-                hook, self.on_conversations = self.on_conversations, None
-                hook()
-        return answer(listed)
-
-    def _list(
-        self, rows: list[dict[str, Any]], time: str, request: Request, limit: int
-    ) -> dict[str, Any]:
-        rows = sorted(rows, key=lambda raw: (raw.get(time, ""), raw["id"]), reverse=True)
-        after, was_empty = "", False
-        if "after" in request.query:
-            after, was_empty = json.loads(base64.urlsafe_b64decode(request.query["after"]))
-            rows = [raw for raw in rows if raw.get(time, "") + "|" + raw["id"] < after]
-        size = 0 if self.empty_pages and not was_empty else min(limit, self.page_limit)
-        shown = [dict(raw) for raw in rows[:size]]
-        told: dict[str, Any] = {"data": shown}
-        if len(rows) > size:
-            last = shown[-1].get(time, "") + "|" + shown[-1]["id"] if shown else after or "~"
-            position = base64.urlsafe_b64encode(json.dumps([last, size == 0]).encode()).decode()
-            told["paging"] = {
-                "cursors": {"before": "QVFI", "after": position},
-                "next": f"https://graph.facebook.com{request.path}?access_token={TOKEN}"
-                f"&limit={limit}&after={position.replace('=', '%3D')}",
-            }
-        elif shown:
-            told["paging"] = {"cursors": {"before": "QVFI", "after": "QVFJ"}}
-        return told
-
-
-def error(code: int, message: str, subcode: int | None = None, status: int = 400) -> Answer:
-    told = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "Abc"}
-    return answer({"error": told | ({"error_subcode": subcode} if subcode else {})}, status)
-
-
-def fault(given: Answer, **more: Any) -> Fault:
-    return Fault("status", status=given.status, body=given.body, headers=given.headers, **more)
+from aggregator.errors import Unauthorized, Unavailable
+from aggregator.model import Direction
+from aggregator.sandbox.base import Fault
+from tests.connectors.facebook_fake import NOW, PAGE, FakeGraph, connect, ids, walk, wire
 
 
 @pytest.fixture
@@ -184,60 +20,6 @@ def graph() -> Iterator[FakeGraph]:
     server.start()
     yield server
     server.stop()
-
-
-class NoKeep:
-    def get(self, key: str) -> str | None:
-        return None
-
-    def swap(self, key: str, old: str | None, new: str | None) -> bool:
-        return True
-
-
-def connect(graph: FakeGraph, **more: Any) -> Facebook:
-    given = {
-        "page_id": PAGE,
-        "access_token": TOKEN,
-        "app_secret": SECRET,
-        "base_url": graph.base_url,
-    }
-    options = FacebookOptions.model_validate({**given, **more})
-    return Facebook(options, keep=NoKeep(), now=lambda: graph.clock)
-
-
-def walk(
-    graph: FakeGraph, stream: str, cursor: str | None, limit: int = 200
-) -> tuple[list[Message], str | None]:
-    """Poll until there is no more; every poll by a new connector, as after a restart."""
-    found: list[Message] = []
-    for _ in range(limit):
-        page = connect(graph).poll(stream, cursor)
-        found += page.messages
-        cursor = page.cursor
-        assert cursor is not None
-        assert TOKEN not in cursor
-        if not page.more:
-            return found, cursor
-    raise AssertionError("the walk does not end")
-
-
-def ids(found: list[Message]) -> set[str]:
-    return {message.native_id for message in found}
-
-
-def test_the_registry_has_facebook() -> None:
-    assert connector_class("facebook") is Facebook
-    assert Facebook.options is FacebookOptions
-
-
-def test_the_token_is_in_no_url_and_every_call_has_its_proof(graph: FakeGraph) -> None:
-    for stream in Facebook.streams:
-        walk(graph, stream, None)
-    assert len(graph.asked) > 5
-    for request in graph.asked:
-        assert TOKEN not in request.raw_query
-        assert "access_token" not in request.query
-        assert request.path.startswith("/v26.0/")
 
 
 def test_posts_of_others_are_read_and_our_own_are_not(graph: FakeGraph) -> None:
@@ -328,20 +110,6 @@ def test_a_time_from_the_future_is_no_watermark(graph: FakeGraph) -> None:
     today = {graph.post(NOW - timedelta(minutes=i), f"今天 {i}") for i in range(5)}
     found, _ = walk(graph, "posts", cursor)
     assert ids(found) >= today
-
-
-def test_what_a_page_may_not_list_does_not_stop_the_rest(graph: FakeGraph) -> None:
-    graph.refused["tagged"] = (200, "(#200) Missing permission")
-    graph.refused["ratings"] = (100, "(#100) Tried accessing nonexisting field (ratings)")
-    post = graph.post(NOW, "还能读到")
-    comment = graph.comment(post, NOW, "这也能")
-    assert ids(walk(graph, "posts", None)[0]) == {post}
-    assert ids(walk(graph, "comments", None)[0]) == {comment}
-    with pytest.raises(Unavailable):
-        walk(graph, "reviews", None)
-    told = connect(graph).check().streams
-    assert told["posts"] == told["messages"] == "ok"
-    assert "100" in told["reviews"]
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -477,19 +245,6 @@ def test_a_thread_that_moves_to_the_top_while_the_list_is_paged_loses_nothing(
     assert ids(found) | ids(more) >= every
 
 
-def test_facebook_is_asked_for_less_when_it_says_so(graph: FakeGraph) -> None:
-    connector = connect(graph)
-    heavy = error(1, "Please reduce the amount of data you're asking for, then retry", status=500)
-    graph.letter("52", NOW, "在吗")
-    graph.faults.append(fault(heavy, path=f"/v26.0/{PAGE}/conversations"))
-    with pytest.raises(Unavailable):
-        connector.poll("messages", None)
-    assert connector.poll("messages", None).messages
-    asked = [request.query for request in graph.asked if "conversations" in request.path]
-    assert asked[-1]["limit"] == "12"
-    assert "messages.limit(2)" in asked[-1]["fields"]
-
-
 def test_a_cursor_that_cannot_be_read_means_all_over_again(graph: FakeGraph) -> None:
     post = graph.post(NOW, "还在")
     graph.comment(post, NOW, "还在")
@@ -538,127 +293,3 @@ def test_nothing_is_lost_whatever_goes_wrong(graph: FakeGraph, seed: int) -> Non
             found, cursors[stream] = walk(graph, stream, cursors[stream])
             got[stream] |= ids(found)
         assert got[stream] == made[stream]
-
-
-@pytest.mark.parametrize(
-    ("given", "seconds"),
-    [
-        (error(4, "Application request limit reached"), 60),
-        (error(17, "User request limit reached"), 60),
-        (error(32, "Page request limit reached"), 60),
-        (error(613, "Calls to this api have exceeded the rate limit"), 5),
-        (error(80001, "There have been too many calls to this Page"), 60),
-        (Answer(b"slow down", 429), 60),
-    ],
-)
-def test_a_limit_is_waited_for_in_minutes_where_the_header_tells(
-    graph: FakeGraph, given: Answer, seconds: float
-) -> None:
-    use = {"type": "pages", "call_count": 104, "estimated_time_to_regain_access": 7}
-    for headers, wait in (
-        ({}, seconds),
-        ({"X-Business-Use-Case-Usage": json.dumps({PAGE: [use]})}, 420),
-        ({"X-Business-Use-Case-Usage": '{"1": [null, 7, {"type": []}]}'}, seconds),
-        ({"X-Business-Use-Case-Usage": "none"}, seconds),
-    ):
-        told = Answer(given.body, given.status, headers)
-        graph.faults.append(fault(told, path="/v26.0/104"))
-        with pytest.raises(RateLimited) as caught:
-            connect(graph).poll("posts", None)
-        assert caught.value.retry_after_s == wait
-
-
-@pytest.mark.parametrize(
-    ("code", "subcode", "remedy"),
-    [
-        (190, None, "Page access token"),
-        (190, 458, "removed the app"),
-        (190, 459, "log in"),
-        (190, 460, "password"),
-        (190, 463, "expired"),
-        (190, 464, "not confirmed"),
-        (190, 467, "no longer valid"),
-        (190, 492, "restore it"),
-        (102, None, "Page access token"),
-        (2500, None, "Page access token"),
-        (1705, None, "Page access token"),
-        (10, None, "pages_messaging"),
-        (283, None, "pages_messaging"),
-        (368, None, "Page quality"),
-    ],
-)
-def test_what_only_a_person_can_mend_comes_with_the_remedy(
-    graph: FakeGraph, code: int, subcode: int | None, remedy: str
-) -> None:
-    given = error(code, f"Malformed access token {TOKEN}", subcode)
-    graph.faults.append(fault(given, path=f"/v26.0/{PAGE}/conversations"))
-    with pytest.raises(Unauthorized) as caught:
-        connect(graph).poll("messages", None)
-    assert remedy in caught.value.remedy
-    assert TOKEN not in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        Fault("html"),
-        Fault("html_ok"),
-        Fault("truncated"),
-        Fault("cut"),
-        Fault("cut_after"),
-        Fault("status", status=500, body=b'{"data": []}'),
-        Fault("status", status=302, headers={"Location": "https://elsewhere.example/"}),
-        Fault("status", status=200, body=b"[]"),
-        Fault("status", status=200, body=b"{}"),
-        Fault("status", status=200, body=b'{"data": {"id": 1}}'),
-        Fault("status", status=200, body=b'{"error": "?"}'),
-        Fault("status", status=200, body=b'{"data": [], "paging": {"next": "http://[::1"}}'),
-        fault(error(1, "An unknown error occurred")),
-        fault(error(2, "Service temporarily unavailable", status=503)),
-        fault(error(99999, "Something new")),
-        fault(error(100, "(#100) Unsupported get request")),
-    ],
-)
-def test_anything_else_is_unavailable_and_tells_no_secret(graph: FakeGraph, trouble: Fault) -> None:
-    graph.post(NOW, "投诉")
-    trouble.path, trouble.times = f"/v26.0/{PAGE}/feed", 1
-    graph.faults.append(trouble)
-    with pytest.raises(Unavailable) as caught:
-        connect(graph).poll("posts", None)
-    text = "".join(traceback.format_exception(caught.value))
-    assert TOKEN not in text
-    assert SECRET not in text
-
-
-def test_a_users_token_and_a_wrong_secret_are_told_before_anything_is_read(
-    graph: FakeGraph,
-) -> None:
-    graph.me = "7100000000000001"
-    for stream in Facebook.streams:
-        with pytest.raises(Unauthorized, match="me/accounts"):
-            connect(graph).poll(stream, None)
-    with pytest.raises(Unauthorized, match="app_secret"):
-        connect(graph, app_secret="wrong").check()
-    with pytest.raises(Unauthorized) as caught:
-        connect(graph, access_token=TOKEN + "x").check()
-    assert TOKEN not in str(caught.value)
-
-
-def test_check_says_who_we_are_and_how_long_the_token_lasts(graph: FakeGraph) -> None:
-    identity = connect(graph).check()
-    assert (identity.native_id, identity.name) == (PAGE, "Acme 香港")
-    assert dict(identity.streams) == dict.fromkeys(Facebook.streams, "ok")
-    assert identity.token_expires_at == NOW + timedelta(days=50)
-    assert identity.note is None
-    graph.refused["conversations"] = (10, "(#10) no pages_messaging")
-    assert "pages_messaging" in connect(graph).check().streams["messages"]
-
-
-def test_options_are_checked_and_show_no_secret(graph: FakeGraph) -> None:
-    assert connect(graph, graph_version="25.0")._graph.version == "v25.0"
-    for wrong in ({"page_id": "acme"}, {"graph_version": "newest"}, {"verify": "1"}):
-        with pytest.raises(ValidationError) as caught:
-            connect(graph, **wrong)
-        assert TOKEN not in str(caught.value)
-    options = FacebookOptions.model_validate({"page_id": PAGE, "access_token": TOKEN})
-    assert TOKEN not in repr(options)
