@@ -40,7 +40,7 @@ WORDS = {
         "told": "Slack 卡片",
         "tickets": "工单",
         "answered": "已回复",
-        "median": "首次响应中位数",
+        "median": "首响中位",
         "late": "超时",
         "open": "等待中",
         "all": "合计",
@@ -56,7 +56,7 @@ WORDS = {
         "told": "Slack cards",
         "tickets": "tickets",
         "answered": "answered",
-        "median": "median first response",
+        "median": "median reply",
         "late": "late",
         "open": "waiting",
         "all": "all",
@@ -88,7 +88,7 @@ def show(settings: Settings, stopping: threading.Event, *, seconds: float = SECO
     world.start()
     daemon = Daemon(with_sandbox(settings, world.accounts(), world.destinations()), now=clock.now)
     zone = ZoneInfo(settings.timezone)
-    world.slack.on_post = _Printer(console, zone)
+    world.slack.on_post = _Printer(console, zone, {"C0SOCIAL": "#social", "C0LEADS": "#leads"})
     daemon.start()
     address = f"http://{settings.http.host}:{daemon.server.port}"
     world.attach(f"{address}/callbacks")
@@ -116,16 +116,17 @@ def show(settings: Settings, stopping: threading.Event, *, seconds: float = SECO
 class _Printer:
     """One line an alert, as Slack took it."""
 
-    def __init__(self, console: Console, zone: ZoneInfo) -> None:
+    def __init__(self, console: Console, zone: ZoneInfo, rooms: Mapping[str, str]) -> None:
         self._console = console
         self._zone = zone
+        self._rooms = rooms
 
     def __call__(self, post: Post) -> None:
         if post.thread_ts is not None or post.edits:
             return
         text = one_line(html.unescape(post.text))
         at = datetime.fromtimestamp(float(post.ts), self._zone)
-        line = Text(f"{at:%H:%M}  ", style="dim")
+        line = Text(f"{at:%H:%M}  {self._rooms.get(post.channel, post.channel):7} ", style="dim")
         priority = next((name for name in STYLES if name in text[:12]), None)
         line.append(text, style=STYLES.get(priority or "", ""))
         self._console.print(line, overflow="ellipsis", no_wrap=True)
@@ -176,7 +177,12 @@ def _table(console: Console, db: Database, player: Player, words: Mapping[str, s
     platform_of = {row["conversation_id"]: row["platform"] for row in messages}
     for platform in (*sorted({truth.platform for truth in played}), None):
         mine = [row for row in messages if platform in (None, row["platform"])]
-        runs = [c for c in clocks if platform in (None, platform_of.get(c["conversation_id"]))]
+        runs = [
+            clock
+            for clock in clocks
+            if clock["kind"] != "resolution"
+            and platform in (None, platform_of.get(clock["conversation_id"]))
+        ]
         first = [c for c in runs if c["kind"] == "first_response"]
         waits = [
             c["wall_ms"] / 60000 for c in first if c["stopped_at"] and c["wall_ms"] is not None

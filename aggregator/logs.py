@@ -185,6 +185,8 @@ def configure(env: Mapping[str, str], *, stream: TextIO | None = None) -> Redact
     root.setLevel(level)
     for name in PINNED:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # It warns whenever a tick is still running when the next is due: with us that is how it should be.
+    logging.getLogger("apscheduler.scheduler").setLevel(max(level, logging.ERROR))
     return redactor
 
 
