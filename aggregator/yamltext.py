@@ -142,7 +142,7 @@ def _remedy(what: str, around: list[str]) -> str:
         return "full-width quotes stand here; YAML wants \" or '"
     if re.search(r"(^|[\s\[,])#[^\s#]+#", near):
         return 'YAML reads # as a comment; write "#…#" in quotes'
-    if "%" in what or "cannot start any token" in what:
+    if "%" in what or "cannot start any token" in what or "alphabetic" in what:
         return "quote the value: a leading @ ` % & * ! has a meaning in YAML"
     if "{" in near and "$" in near:
         return 'inside {} write "${NAME}" in quotes'

@@ -23,6 +23,18 @@ from aggregator.triage.schema import (
 from aggregator.yamltext import Document
 
 ROUTES, TARGETS, PRIORITY = "routes.yaml", "targets.yaml", "priority.yaml"
+_HOMES = {
+    "routes": ROUTES,
+    "targets": TARGETS,
+    "calendars": TARGETS,
+    "intervals": TARGETS,
+    "matrix": PRIORITY,
+    "terms": "sentiment/",
+    "emoticons": "sentiment/",
+    "negators": "sentiment/",
+    "rules": "a file of its own, such as 10-rules.yaml",
+    "lists": "a file with rules",
+}
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -102,8 +114,6 @@ def _model(name: str) -> type[File]:
 
 def _hinted(line: str) -> str:
     """Keys that stand in the wrong file."""
-    for key, file in (("routes", ROUTES), ("targets", TARGETS), ("calendars", TARGETS)):
-        line = line.replace(
-            f"unknown key {key}; remove it", f"{key} stand in {file}; move it there"
-        )
-    return line.replace("unknown key terms; remove it", "terms stand in sentiment/; move it there")
+    place, _, rest = line.partition(": unknown key ")
+    key = rest.partition(";")[0]
+    return f"{place}: {key} stands in {_HOMES[key]}; move it there" if key in _HOMES else line

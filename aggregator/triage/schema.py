@@ -46,7 +46,21 @@ def _weights(limit: float) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    # A length in the field would be complained of again whenever an item is wrong.
+    if not value:
+        raise ValueError("holds nothing; add one or remove the key")
+    return value
+
+
+def _four(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(value) != 4:
+        raise ValueError(f"has {len(value)} entries; the matrix has four rows of four")
+    return value
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Keywords = Annotated[Words, AfterValidator(_some)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
 Level = Annotated[int, Field(ge=0, le=3)]
 NotYet = Annotated[Any, _not_yet("use any, exact, mask and not")]
@@ -89,15 +103,15 @@ class Hours(Written):
 
 
 class Count(Written):
-    of: Words
+    of: Keywords
     min: Annotated[int, Field(ge=1)] = 2
 
 
 class Group(Written):
     """One of `all`: holds one matcher."""
 
-    any: Words | None = None
-    exact: Words | None = None
+    any: Keywords | None = None
+    exact: Keywords | None = None
     count: Count | None = None
     regex: NotYet = None
 
@@ -111,23 +125,23 @@ class Group(Written):
 class Facts(Written):
     """What a condition may ask of a message besides its words."""
 
-    platform: Words | None = None
+    platform: Keywords | None = None
     kind: Annotated[tuple[Kind, ...], BeforeValidator(_listed)] | None = None
-    account: Words | None = None
-    lang: Words | None = None
+    account: Keywords | None = None
+    lang: Keywords | None = None
     author: AuthorWhen | None = None
     hours: Hours | None = None
 
 
 class When(Facts):
-    any: Words | None = None
-    exact: Words | None = None
+    any: Keywords | None = None
+    exact: Keywords | None = None
     count: Count | None = None
     regex: NotYet = None
-    all: Annotated[tuple[Group, ...], Field(min_length=1)] | None = None
+    all: Annotated[tuple[Group, ...], AfterValidator(_some)] | None = None
     within: Annotated[int, Field(ge=1)] | None = None
-    not_: Words | None = Field(None, alias="not")
-    mask: Words | None = None
+    not_: Keywords | None = Field(None, alias="not")
+    mask: Keywords | None = None
     negation: Literal["ignore", "block", "flip"] = "ignore"
     part: Literal["own", "quoted", "all"] = "own"
     sentiment: Bounds | None = None
@@ -265,15 +279,15 @@ class RouteExample(Written):
 
 
 class RouteFile(File):
-    routes: Annotated[tuple[RouteNode, ...], Field(min_length=1)]
+    routes: Annotated[tuple[RouteNode, ...], AfterValidator(_some)]
     tests: tuple[RouteExample, ...] = ()
 
 
-Row = Annotated[tuple[Priority, ...], Field(min_length=4, max_length=4)]
+Row = Annotated[tuple[Priority, ...], AfterValidator(_four)]
 
 
 class PriorityFile(File):
-    matrix: Annotated[tuple[Row, ...], Field(min_length=4, max_length=4)]
+    matrix: Annotated[tuple[Row, ...], AfterValidator(_four)]
 
 
 def keys_at(model: type[BaseModel], loc: Loc) -> list[str]:

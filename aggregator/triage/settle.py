@@ -35,37 +35,44 @@ def settle(wanted: Files, good: Files, examine: Examine) -> Settled:
     left_out = False
     while True:
         examined = examine(trial, left_out)
-        faults: dict[str, list[str]] = {}
+        faults: dict[str, tuple[str, ...]] = {}
         for one in examined.errors:
-            faults.setdefault(one.file, []).append(one.problem)
-        for name, lines in faults.items():
-            problems.setdefault(name, tuple(lines))
+            faults[one.file] = (*faults.get(one.file, ()), one.problem)
         if not faults:
             return Settled(examined.ruleset, trial, problems)
         hard = {one.file for one in examined.errors if one.code not in SOFT}
         changed = {name for name in {*trial, *fallback} if trial.get(name) != fallback.get(name)}
-        bad = {name for name in changed & faults.keys() if name in fallback or name in hard}
-        if not bad and (culprits := {name for name in changed if name in fallback}):
-            bad = _culprit(trial, fallback, culprits, examine, left_out)
-            for name in bad:
-                said = tuple(line for lines in faults.values() for line in lines)
-                problems.setdefault(name, said)
-        for name in bad or hard:
-            left_out = left_out or name not in fallback or name not in bad
-            if name in fallback and name in bad:
-                trial[name] = fallback[name]
-            else:
-                trial.pop(name, None)
-                fallback.pop(name, None)
-        if not bad and not hard:
-            return Settled(examined.ruleset, trial, problems)
+        # 1. What is new and wrong itself; 2. what is new and broke another; 3. what never was good.
+        out = {name for name in changed & faults.keys() if name in fallback or name in hard}
+        if not out and (suspects := {one for one in changed if one in fallback or hard}):
+            out = _culprits(trial, fallback, suspects, examine, left_out)
+            whole = tuple(line for lines in faults.values() for line in lines)
+            faults = dict.fromkeys(out, whole)
+        elif not out:
+            out = hard
+            fallback = {name: data for name, data in fallback.items() if name not in out}
+        if not out:
+            return Settled(examined.ruleset, trial, {**faults, **problems})
+        for name in out:
+            problems.setdefault(name, faults[name])
+            left_out = left_out or name not in fallback
+            _take_back(trial, fallback, name)
 
 
-def _culprit(
-    trial: Files, fallback: Files, changed: Collection[str], examine: Examine, left_out: bool
+def _culprits(
+    trial: Files, fallback: Files, suspects: Collection[str], examine: Examine, left_out: bool
 ) -> set[str]:
     """A change in one file may break another: the one whose taking back mends it, else all of them."""
-    for name in sorted(changed):
-        if not examine({**trial, name: fallback[name]}, left_out).errors:
+    for name in sorted(suspects):
+        without = dict(trial)
+        _take_back(without, fallback, name)
+        if not examine(without, left_out).errors:
             return {name}
-    return set(changed)
+    return set(suspects)
+
+
+def _take_back(trial: dict[str, bytes], fallback: Files, name: str) -> None:
+    if name in fallback:
+        trial[name] = fallback[name]
+    else:
+        trial.pop(name, None)

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aggregator.errors import SettingsError
+from aggregator.triage.finding import Finding
+from aggregator.triage.loader import lint, load, load_texts, run_tests
+
+RULE = (
+    "schema: 1\nrules:\n  - id: the-rule\n    when: {any: [退款]}\n    tests: [{hit: 我要退款}]\n"
+)
+
+
+def _lint(tmp_path: Path, **files: str) -> list[Finding]:
+    for name, text in files.items():
+        path = tmp_path / f"{name.replace('__', '/')}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return lint(tmp_path, destinations=("social", "desk"))
+
+
+def _rule(when: str, *, then: str = "{}", tests: str = "[{hit: 退款}]", more: str = "") -> str:
+    return (
+        "schema: 1\nrules:\n  - id: the-rule\n"
+        f"    when: {when}\n    then: {then}\n    tests: {tests}\n{more}"
+    )
+
+
+def test_a_good_folder_has_no_findings(tmp_path: Path) -> None:
+    assert _lint(tmp_path, rules=RULE) == []
+
+
+WRONG = [
+    # what is written, code, line:column, words of the message
+    (
+        _rule("{anny: [退款]}"),
+        "schema",
+        "4:12",
+        "unknown key rules.0.when.anny; did you mean 'any'?",
+    ),
+    (_rule("{any: [退款]}", then="{urgncy: 1}"), "schema", "5:12", "did you mean 'urgency'?"),
+    (_rule("{any: [退款]}", then="{urgency: 4}"), "schema", "5:21", "less than or equal to 3"),
+    (_rule("{any: [退款]}", then="{urgency: high}"), "schema", "5:21", "integer"),
+    (_rule("{any: [退款], any: [退]}"), "syntax", "4:23", "stands already in line 4"),
+    (_rule("{any: [退款], regex: [退.*]}"), "schema", "4:30", "not read yet; use any, exact"),
+    (_rule("{any: [退款], within: 5}"), "schema", "4:11", "within needs all"),
+    (_rule("{not: [退款]}"), "schema", "4:11", "nothing to match"),
+    (_rule("{all: [{any: [退], exact: [款]}]}"), "schema", "4:18", "a group has one of"),
+    (_rule("{any: [退款], author: {followers: {}}}"), "schema", "4:43", "a bound is missing"),
+    (_rule("{any: []}"), "schema", "4:17", "holds nothing"),
+    (_rule("{any: [退款, ]}", then="{labels: }"), "empty", "5:20", "empty; give a value"),
+    (_rule("{any: [*退款]}"), "syntax", "4:19", "quote the value"),
+    (_rule("{any: ['*退款']}"), "keyword", "4:18", "no * in front"),
+    (_rule("{any: ['gr*']}"), "keyword", "4:18", "after 3 letters or more"),
+    (_rule("{any: ['退款*']}"), "keyword", "4:18", "Chinese needs no *"),
+    (_rule("{any: [“退款”]}"), "full-width", "4:18", "full-width quotes"),
+    (_rule("{any: ['\u200b']}"), "keyword", "4:18", "empty after folding"),
+    (_rule("{any: [[怒], 退款]}"), "unquoted", "4:18", 'quote it: "[怒]"'),
+    (_rule("{any: [@refund]}"), "syntax", "4:18", "quote the value"),
+    (_rule("{any: ['@refund']}"), "missing-list", "4:18", "there is no list refund"),
+    (_rule("{count: {of: [慢, 贵], min: 3}}"), "count", "4:37", "can never hold"),
+    (
+        _rule("{sentiment: {lt: 0}}", then="{urgency: 2}"),
+        "schema",
+        "3:5",
+        "never comes from sentiment",
+    ),
+    (
+        _rule("{sentiment: {lt: 0}}", then="{at_least: P1}"),
+        "schema",
+        "3:5",
+        "never raises above P3",
+    ),
+    (_rule("{any: [退款]}", more="    final: true\n"), "schema", "3:5", "final needs a weight"),
+    (
+        _rule("{any: [退款], hours: {outside: office}}"),
+        "unknown-calendar",
+        "4:40",
+        "no calendar office",
+    ),
+    (_rule("{any: [退款], kind: tweet}"), "schema", "4:29", "direct_message"),
+    (
+        _rule("{any: [退款]}", tests="[{hit: 你好}]"),
+        "example-failed",
+        "6:19",
+        "does not hit '你好'",
+    ),
+    (_rule("{any: [退款]}", tests="[{miss: 退款}]"), "example-failed", "6:20", "hits '退款'"),
+    (
+        _rule("{any: [退款]}", tests="[{hit: 退款, miss: x}]"),
+        "schema",
+        "6:13",
+        "an example is one text",
+    ),
+    ("schema: 2\n", "schema", "1:9", "schema"),
+    ("tune: []\n", "schema", "1:7", "not read yet"),
+    ("routes: []\n", "schema", "1:1", "routes stands in routes.yaml"),
+    ("- 退款\n", "syntax", "1:1", "begin with schema: 1"),
+    ("rules:\n\t- id: x\n", "syntax", "2:1", "a tab stands here"),
+    ("schema：1\nrules: []\n", "syntax", "2:6", "full-width ："),
+    ("rules:\n  - id：the-rule\n", "schema", "2:5", "full-width ："),
+    ("rules:\n  - {id: The Rule, when: {any: [退款]}}\n", "schema", "2:10", "pattern"),
+    ("rules: " + "[" * 60 + "]" * 60, "syntax", "1:57", "nested deeper than 50"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "at", "words"), WRONG)
+def test_a_mistake_is_named_with_its_place_and_a_remedy(
+    tmp_path: Path, text: str, code: str, at: str, words: str
+) -> None:
+    found = [one for one in _lint(tmp_path, mine=text) if one.severity == "error"]
+    assert [one.code for one in found] == [code]
+    assert found[0].place == f"{tmp_path}/mine.yaml:{at}"
+    assert words in found[0].text
+
+
+def test_a_hash_without_quotes_is_explained(tmp_path: Path) -> None:
+    (flow,) = _lint(tmp_path, flow=_rule("{any: [退款, #投诉#]}"))
+    assert "YAML reads # as a comment" in flow.text
+    (tmp_path / "flow.yaml").unlink()
+    (block,) = _lint(
+        tmp_path, block="rules:\n  - id: the-rule\n    when:\n      any:\n        - #投诉#\n"
+    )
+    assert (block.code, "#" in block.text) == ("empty", True)
+
+
+def test_several_mistakes_are_told_at_once_over_all_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("rules: [{idd: x}]\n", encoding="utf-8")
+    (tmp_path / "b.yaml").write_bytes(b"rules: \xff\n")
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path)
+    places = [
+        problem.split(": ")[0].removeprefix(f"{tmp_path}/") for problem in caught.value.problems
+    ]
+    assert places == ["a.yaml:1:9", "a.yaml:1:9", "a.yaml:1:10", "b.yaml:1:1"]
+
+
+def test_the_caret_stands_under_the_column_in_chinese_lines_too(tmp_path: Path) -> None:
+    (one,) = _lint(
+        tmp_path,
+        mine="rules:\n  - {id: the-rule, title: 催退款, wenn: {any: [退款]}, when: {any: [x1]}, tests: [{hit: x1}]}\n",
+    )
+    line, caret = str(one).split("\n")[1:]
+    assert line.index("wenn") + 3 == caret.index("^")  # three wide characters before it
+
+
+def test_a_rule_twice_is_named_with_the_first_place(tmp_path: Path) -> None:
+    found = [one for one in _lint(tmp_path, a=RULE, b=RULE) if one.severity == "error"]
+    assert [one.code for one in found] == ["duplicate-id"]
+    assert found[0].file == "b.yaml"
+    assert f"stands already in {tmp_path}/a.yaml:3:9" in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (RULE.replace("    tests: [{hit: 我要退款}]\n", ""), "no-examples", "add tests"),
+        (_rule("{any: [退款, 退 款, 退貨, 退货]}"), "duplicate-keyword", "same after folding"),
+        (_rule("{any: [退款, 差]}"), "short-keyword", "one character"),
+        (_rule("{any: ['退款，退货', 退款]}"), "comma", "comma"),
+        (_rule("{any: [退款, 爆炸], mask: [爆炸]}"), "hidden-keyword", "the mask 爆炸"),
+        (_rule("{any: [退款, 已到账了], not: [已到账]}"), "hidden-keyword", "under not"),
+        (RULE + "lists: {money: [钱款]}\n", "unused-list", "money"),
+        (
+            _rule("{any: [退款]}", tests="[{hit: 退款}, {todo_hit: 要退款}]"),
+            "gap-closed",
+            "write hit",
+        ),
+    ],
+)
+def test_what_is_doubtful_is_a_warning_and_loads(
+    tmp_path: Path, text: str, code: str, words: str
+) -> None:
+    found = _lint(tmp_path, mine=text)
+    assert {(one.severity, one.code) for one in found} == {("warning", code)}
+    assert words in found[0].text
+    assert load(tmp_path).rules.keys() == {"the-rule"}
+
+
+ROUTES = "schema: 1\nroutes:\n  - {id: last-one, to: [social]}\n"
+
+
+@pytest.mark.parametrize(
+    ("routes", "code", "words"),
+    [
+        (ROUTES.replace("social", "socail"), "unknown-destination", "did you mean social?"),
+        (
+            ROUTES.replace("to: [social]", "to: [social], targets: fast"),
+            "unknown-target",
+            "no fast",
+        ),
+        (ROUTES.replace("to: [social]", "to: [social], quiet: noon"), "unknown-target", "no noon"),
+        (ROUTES.replace("to:", "when: {priority: P1}, to:"), "route-order", "must match always"),
+        (ROUTES + "  - {id: never, to: []}\n", "route-order", "never reached"),
+        (ROUTES.replace("to: [social]", "to: social, priority: P1"), "schema", "unknown key"),
+        ("schema: 1\nroutes: []\n", "schema", "holds nothing"),
+        (
+            ROUTES + "tests: [{message: {text: hi}, expect: {priority: P1}}]\n",
+            "example-failed",
+            "expected P1, it is P4",
+        ),
+        (
+            ROUTES + "tests: [{message: {text: hi}, expect: {to: [desk]}}]\n",
+            "example-failed",
+            "reaches ['social']",
+        ),
+    ],
+)
+def test_routes_are_checked_against_everything_they_name(
+    tmp_path: Path, routes: str, code: str, words: str
+) -> None:
+    found = _lint(tmp_path, routes=routes)
+    assert [one.code for one in found if one.severity == "error"] == [code]
+    assert words in found[0].text
+
+
+def test_an_escalation_to_nobody_is_found(tmp_path: Path) -> None:
+    targets = "schema: 1\ntargets:\n  urgent: {calendar: 24x7, first_response: {P1: 10m}, escalate: [{at: due, to: [boss]}]}\n"
+    (one,) = _lint(tmp_path, targets=targets)
+    assert (one.code, one.file) == ("unknown-destination", "targets.yaml")
+    assert "no destination boss" in one.text
+
+
+def test_a_label_that_no_rule_gives_is_a_warning(tmp_path: Path) -> None:
+    routes = ROUTES.replace(
+        "routes:\n", "routes:\n  - {id: one-label, when: {labels: [refnd]}, to: []}\n"
+    )
+    rules = RULE.replace("    tests", "    then: {labels: [refund]}\n    tests")
+    (one,) = _lint(tmp_path, routes=routes, rules=rules)
+    assert (one.severity, one.code) == ("warning", "unknown-label")
+    assert "did you mean refund?" in one.text
+
+
+def test_two_moods_for_one_word_are_refused(tmp_path: Path) -> None:
+    (one,) = _lint(tmp_path, sentiment__zh='schema: 1\nterms: {"2": [不錯], "1": [不错]}\n')
+    assert one.code == "duplicate-term"
+    (bad,) = _lint(tmp_path, sentiment__zh='schema: 1\nterms: {"9": [不錯]}\n')
+    assert "no weight" in bad.text
+
+
+def test_known_gaps_do_not_fail_and_results_say_what_is_wrong() -> None:
+    text = _rule("{any: [退款]}", tests="[{hit: 退款}, {todo_hit: 返现}, {hit: 换货}]")
+    results = run_tests(load_texts({"mine.yaml": text}, tests=False))
+    assert [one.passed for one in results] == [True, True, False]
+    assert "does not hit '换货'" in str(results[2])
+    assert str(results[2]).startswith("mine.yaml:6:")
+
+
+def test_the_facts_an_example_leaves_out_are_those_its_rule_asks_for(tmp_path: Path) -> None:
+    when = "{any: [退款], platform: weibo, kind: comment, lang: zh, author: {followers: {gte: 1000}, verified: true}}"
+    tests = "[{hit: 退款}, {miss: 退款, platform: x}, {miss: 退款, author: {followers: 3}}]"
+    assert _lint(tmp_path, mine=_rule(when, tests=tests)) == []
+
+
+def test_an_example_may_expect_more_of_the_verdict(tmp_path: Path) -> None:
+    tests = "[{hit: 退款, expect: {priority: P2, labels: [refund], sentiment: negative}}]"
+    then = "{urgency: 2, labels: [refund], sentiment: -2}"
+    assert _lint(tmp_path, mine=_rule("{any: [退款]}", then=then, tests=tests)) == []
+    wrong = tests.replace("P2", "P1").replace("negative", "'>0'")
+    (one,) = _lint(tmp_path, mine=_rule("{any: [退款]}", then=then, tests=wrong))
+    assert "expected P1, it is P2" in one.text
+    assert "expected sentiment >0" in one.text
