@@ -98,7 +98,7 @@ def _weibo(hour: _Hour) -> None:
     hour.answers(45.0, h, "我们正在排查，预计半小时内恢复，给您添麻烦了。")
     say(40.5, "weibo", "mention", person("西湖边的猫", "westlake_cat"), "@Lumo官方 APP打不开+1，付款付了两次！")
     say(47.0, "weibo", "comment", person("豆瓣酱", "doubanjiang"), "质量不错，用了两年还没问题，推荐", under=WEIBO_POST)
-    say(52.0, "weibo", "comment", person("快乐小陈", "happychen"), "图片里这个颜色还有货吗？", under=WEIBO_POST, attachment="image")
+    say(52.0, "weibo", "mention", person("快乐小陈", "happychen"), "@Lumo官方 图片里这个颜色还有货吗？", attachment="image")
     say(55.0, "weibo", "mention", person("阿泽的日常", "aze_daily"), "@Lumo官方 充电宝鼓包了，请问怎么处理？在线等，挺急的")
 
 

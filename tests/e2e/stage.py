@@ -111,7 +111,7 @@ def play(
                 clocks=list(history.clocks(conn)),
                 deliveries=list(history.deliveries(conn)),
                 posts=list(world.slack.posts),
-                tickets=list(world.zendesk.tickets),
+                tickets=list(world.zendesk.tickets.values()),
                 faults=dict(trouble.made),
             )
     finally:

@@ -17,7 +17,7 @@ def hour(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "sqlite":
         database = f"sqlite:///{folder / 'inboxd.db'}"
     else:
-        database = request.getfixturevalue("postgres_url")
+        database = request.getfixturevalue("postgres").empty()
     settings = settings_for(folder, database)
     return play(settings, busy_hour(), minutes=MINUTES, seconds=25, seed=7)
 
