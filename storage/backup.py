@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -47,7 +47,8 @@ def backup(db: Database, path: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         raise SettingsError(f"{path}: cannot be written: {error}") from error
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink()
 
 
 def check(db: Database) -> list[str]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.schema import push
-from storage.sql import from_ms, to_ms
+from storage.sql import bulk_insert, from_ms, to_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +31,8 @@ def store_pushes(
     new_id: Callable[[], int],
 ) -> int:
     """Store what is not waiting already. Returns how many were new."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = 0
-    for body in bodies:
-        statement = (
-            dialect.insert(push)
-            .values(
-                id=new_id(),
-                account=account,
-                stream=stream,
-                received_at=to_ms(now),
-                body=body,
-                digest=hashlib.sha256(stream.encode() + b"\0" + body).hexdigest(),
-            )
-            .on_conflict_do_nothing(index_elements=[push.c.account, push.c.digest])
-        )
-        new += connection.execute(statement).rowcount
-    return new
+    rows = [(new_id(), account, stream, to_ms(now), body, _digest(stream, body)) for body in bodies]
+    return bulk_insert(connection, push, rows, unless="account, digest")
 
 
 def pushes(connection: Connection, account: str, stream: str, limit: int) -> list[StoredPush]:
@@ -66,3 +50,7 @@ def count_pushes(connection: Connection) -> dict[str, int]:
     """Account → how many wait."""
     statement = select(push.c.account, func.count()).group_by(push.c.account)
     return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def _digest(stream: str, body: bytes) -> str:
+    return hashlib.sha256(stream.encode() + b"\0" + body).hexdigest()
