@@ -16,6 +16,8 @@ import pytest
 from sqlalchemy import make_url
 
 from storage.engine import Database
+from storage.migrate import HEAD
+from storage.schema import metadata
 
 NOW = datetime(2026, 3, 4, 2, 0, tzinfo=UTC)  # a Wednesday, 10:00 in Shanghai
 
@@ -24,7 +26,7 @@ CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 
 
 class Postgres:
-    """One embedded server a session (with xdist: a worker), and a new database a test from a template."""
+    """One embedded server a session (with xdist: a worker)."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
@@ -38,37 +40,44 @@ class Postgres:
             for setting in CARELESS:
                 connection.execute(f"ALTER SYSTEM SET {setting}")
             connection.execute("SELECT pg_reload_conf()")
-        self._template = self._create("template0")
-        Database.open(self._template, now=lambda: NOW).close()
+        self._shared = self.empty()
+        Database.open(self._shared, now=lambda: NOW).close()
 
     def empty(self) -> str:
-        """The URL of a database without tables."""
-        return self._create("template0")
+        """The URL of a new database, without tables."""
+        name = f"t{next(self._numbers)}"
+        with self._admin() as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        url: str = self._server.get_uri(database=name)
+        return url
 
     def ready(self) -> str:
-        """The URL of a database with today's schema, marked live."""
-        return self._create(_name(self._template))
+        """The URL of the database that tests share one after the other: today's schema, live, no rows.
+
+        Emptied before each test, which is ten times as fast as a new one.
+        """
+        with self._admin() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                (make_url(self._shared).database,),
+            )
+        with psycopg.connect(self._shared) as connection:
+            for table in reversed(metadata.sorted_tables):
+                if table.name != "meta":
+                    connection.execute(f"DELETE FROM {table.name}")
+            connection.execute("UPDATE meta SET value = 'live' WHERE key = 'owner'")
+            connection.execute(f"UPDATE alembic_version SET version_num = '{HEAD}'")
+        return self._shared
 
     def drop(self, url: str) -> None:
         with self._admin() as connection:
-            connection.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
+            connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
     def stop(self) -> None:
         self._server.cleanup()
 
-    def _create(self, template: str) -> str:
-        name = f"t{next(self._numbers)}"
-        with self._admin() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        url: str = self._server.get_uri(database=name)
-        return url
-
     def _admin(self) -> Any:
         return psycopg.connect(self._server.get_uri(), autocommit=True)
-
-
-def _name(url: str) -> str:
-    return str(make_url(url).database)
 
 
 @pytest.fixture(scope="session")
@@ -109,9 +118,7 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{path}"
         return
     server: Postgres = request.getfixturevalue("postgres")
-    url = server.ready()
-    yield url
-    server.drop(url)
+    yield server.ready()
 
 
 @pytest.fixture
