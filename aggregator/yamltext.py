@@ -192,6 +192,23 @@ def _position(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
+# pydantic speaks to programmers in these; what it says otherwise has the values that it takes.
+_SAID = {
+    "model_type": "must be keys and values; write `key: value`",
+    "model_attributes_type": "must be keys and values; write `key: value`",
+    "dict_type": "must be keys and values; write `key: value`",
+    "list_type": "must be a list; write [one, two] or a line `- one` each",
+    "tuple_type": "must be a list; write [one, two] or a line `- one` each",
+    "string_type": "must be one text; quote it if it holds : [ { or #",
+    "int_type": "must be a whole number; write digits",
+    "int_parsing": "must be a whole number; write digits",
+    "float_type": "must be a number; write digits",
+    "float_parsing": "must be a number; write digits",
+    "bool_type": "must be true or false; write one of them",
+    "bool_parsing": "must be true or false; write one of them",
+    "timezone_aware": "must name its time zone; add Z or +08:00",
+}
+
 Known = Mapping[Loc, Sequence[str]] | Callable[[Loc], Sequence[str]]
 
 
@@ -218,7 +235,7 @@ def problems(
         elif one["type"] == "missing":
             lines.append(f"{document.at(loc[:-1])}: {dotted} is missing; add it")
         else:
-            message = one["msg"].removeprefix("Value error, ")
+            message = _SAID.get(one["type"], one["msg"].removeprefix("Value error, "))
             lines.append(f"{document.at(loc)}: {dotted}: {message}{_hint(document, loc)}")
     return lines
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 
 from aggregator.triage.text import BREAK, Folder, split
 
+_HALVES = re.compile("[\ud800-\udfff]")
 LIMIT = 5_000  # characters of a text, and of a quoted one, that are judged
 
 
@@ -53,8 +55,8 @@ class Reading:
         return piece.base + starts[first], piece.base + stop, piece.quoted
 
     def originals(self) -> list[tuple[int, str]]:
-        """The pieces as written, each with its number."""
-        return [(number, piece.text) for number, piece in enumerate(self._pieces)]
+        """The pieces as written, each with its number; half a surrogate pair becomes �, as in a fold."""
+        return [(at, _HALVES.sub("\ufffd", piece.text)) for at, piece in enumerate(self._pieces)]
 
     def folded_span(self, number: int, start: int, end: int) -> tuple[int, int]:
         """The other way: where [start, end) of a piece as written stands in the reading."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from aggregator.model import Author, Kind, Match, Priority, Verdict
@@ -49,7 +49,7 @@ class Engine:
     asks_language: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ruleset:
     """Safe to share between threads; a change of the files makes another one.
 
@@ -57,13 +57,13 @@ class Ruleset:
     """
 
     version: str
-    sources: Mapping[str, str]
-    rules: Mapping[str, Rule]
-    routes: tuple[RouteRule, ...]
-    targets: Targets
-    engine: Engine
-    matrix: Matrix = MATRIX
-    examples: tuple[Example, ...] = ()
+    sources: Mapping[str, str] = field(repr=False)
+    rules: Mapping[str, Rule] = field(repr=False)
+    routes: tuple[RouteRule, ...] = field(repr=False)
+    targets: Targets = field(repr=False)
+    engine: Engine = field(repr=False)
+    matrix: Matrix = field(default=MATRIX, repr=False)
+    examples: tuple[Example, ...] = field(default=(), repr=False)
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict; matches carry offsets into the original text, reasons are in words."""

@@ -222,6 +222,7 @@ def test_a_message_without_words_fires_nothing() -> None:
     rules = when("{any: [退款]}")
     for text in (None, "", "\x00\u200b\ud800"):
         assert hits(rules, text) == []
+    assert hits(when("{exact: [退款]}"), "\ud83d退款\udc00") == ["退款"]
 
 
 def test_a_message_made_of_hits_stays_cheap_and_its_evidence_short() -> None:
