@@ -32,8 +32,9 @@ clean:
 	rm -rf .venv data
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "inboxd needs Python 3.11 or newer: install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "inboxd needs Python 3.11 or newer; install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Setting up .venv (once; about half a minute) ..."
@@ -41,5 +42,6 @@ clean:
 	@touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Setting up .venv for the tests (once; about a minute) ..."
 	@$(PIP) --editable '.[dev]'
 	@touch $@ .venv/.run

@@ -70,6 +70,14 @@ def main() -> None:
         sys.exit(130)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from aggregator import __version__
+
+        typer.echo(f"inboxd {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     context: typer.Context,
@@ -77,6 +85,9 @@ def common(
         Path | None,
         typer.Option(help="The settings file; else $INBOXD_SETTINGS, else ./settings.yaml."),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version)
+    ] = False,
 ) -> None:
     context.obj = settings
 
