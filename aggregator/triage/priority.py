@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aggregator.model import Priority
 from aggregator.triage.rule import Fired
-from aggregator.triage.sentiment import Mood, label
+from aggregator.triage.sentiment import Mood, label, squeezed
 
 P1, P2, P3, P4 = Priority.P1, Priority.P2, Priority.P3, Priority.P4
 Matrix = tuple[tuple[Priority, ...], ...]  # a row per urgency, a column per importance
@@ -90,7 +90,7 @@ def _clamp(priority: Priority, fired: Sequence[Fired]) -> Priority:
 def _score(fired: Sequence[Fired], mood: Mood) -> tuple[float, str]:
     rules = sum(one.effect.sentiment for one in fired)
     rules = max(-_MOST_SENTIMENT, min(_MOST_SENTIMENT, rules))
-    score = round(max(-1.0, min(1.0, mood.score + rules / _MOST_SENTIMENT)), 3)
+    score = squeezed(mood.total + rules)
     terms = (
         ", ".join(f"{text} {value:+g}" for text, value in mood.terms) or "no term of the lexicon"
     )

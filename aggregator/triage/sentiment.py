@@ -38,12 +38,19 @@ class Lexicon:
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    score: float
+    """`total` is the plain sum of what the terms added, `score` the same between -1 and 1."""
+
+    total: float
     terms: tuple[tuple[str, float], ...]  # as in the lexicon, and what each added
 
     @property
-    def label(self) -> str:
-        return label(self.score)
+    def score(self) -> float:
+        return squeezed(self.total)
+
+
+def squeezed(total: float) -> float:
+    """A sum as a score: each further term adds less, and no sum reaches 1."""
+    return round(total / math.sqrt(total * total + _HALF_WAY), 3)
 
 
 def label(score: float) -> str:
@@ -74,9 +81,8 @@ def mood(found: Found, end: int, negation: Negation) -> Mood:
         if negation and negation.negates(hit, cover):
             value *= _NEGATED_GOOD if value > 0 else _NEGATED_BAD
         added[hit.keyword.text] = added.get(hit.keyword.text, 0.0) + value
-    total = sum(added.values())
-    score = total / math.sqrt(total * total + _HALF_WAY)
-    return Mood(round(score, 3), tuple((text, round(value, 2)) for text, value in added.items()))
+    terms_told = tuple((text, round(value, 2)) for text, value in added.items())
+    return Mood(sum(added.values()), terms_told)
 
 
 def _longest(found: Found, end: int) -> list[Hit]:
