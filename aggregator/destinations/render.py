@@ -24,6 +24,8 @@ from aggregator.model import (
 )
 
 NOTABLE_FOLLOWERS = 10_000
+ID_SHOWN = 6
+LONG_ID = 20
 MAX_NAME = 80
 MAX_LABELS = 10
 
@@ -196,14 +198,21 @@ def local_time(at: datetime, timezone: str, now: datetime) -> str:
 
 
 def person(author: Author | None, language: str) -> str:
-    """The name to call somebody by, on one line, at most 80 units."""
+    """The name to call somebody by, on one line, at most 80 units.
+
+    Where a platform gives only a long id (WeChat's openid), its end tells two people apart; a short one
+    (a colleague's account) is shown as it is.
+    """
     if author is None:
         return say(language, "somebody")
-    for value in (author.name, author.handle, author.native_id):
+    for value in (author.name, author.handle):
         shown_name = one_line(value or "")
         if shown_name:
             return fit(shown_name, MAX_NAME)
-    return say(language, "somebody")
+    native_id = one_line(author.native_id or "")
+    if len(native_id) > LONG_ID:
+        return say(language, "customer", end=native_id[-ID_SHOWN:])
+    return native_id or say(language, "somebody")
 
 
 def credentials(author: Author | None, language: str) -> list[str]:

@@ -26,6 +26,7 @@ WORDS: Final[dict[str, Words]] = {
     "kind.review": Words("评价", "review"),
     # who
     "somebody": Words("未知用户", "Somebody"),
+    "customer": Words("客户 …{end}", "Customer …{end}"),
     "us": Words("我方", "our team"),
     "verified": Words("已认证", "verified"),
     "followers": Words("{count}粉丝", "{count} followers"),

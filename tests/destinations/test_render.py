@@ -144,7 +144,10 @@ def test_somebody_has_a_name_whatever_is_missing() -> None:
     assert person(Author(), "en") == "Somebody"
     assert person(Author(name=" \u200b\n"), "zh") == "未知用户"
     assert person(Author(handle="lin"), "zh") == "lin"
-    assert person(Author(native_id="42"), "zh") == "42"
+    assert person(Author(native_id="kf2001@acme"), "zh") == "kf2001@acme"
+    openid = "oab77f8380000000000000000045"
+    assert person(Author(native_id=openid), "zh") == "客户 …000045"
+    assert person(Author(native_id=openid), "en") == "Customer …000045"
     assert person(Author(name="换\n行\x1b[31m"), "zh") == "换 行"
     assert len(person(Author(name="长" * 10_000), "zh")) == 80
 
