@@ -91,7 +91,7 @@ def show(settings: Settings, stopping: threading.Event, *, seconds: float = SECO
     zone = ZoneInfo(settings.timezone)
     world.slack.on_post = _Printer(console, zone, {"C0SOCIAL": "#social", "C0LEADS": "#leads"})
     daemon.start()
-    address = f"http://{settings.http.host}:{daemon.server.port}"
+    address = f"http://{_near(settings.http.host)}:{daemon.server.port}"
     world.attach(f"{address}/callbacks")
     console.print(words["intro"].format(seconds=seconds))
     console.print(words["health"].format(url=address), style="dim")
@@ -112,6 +112,12 @@ def show(settings: Settings, stopping: threading.Event, *, seconds: float = SECO
         player.stopping.set()
         daemon.stop()
         world.stop()
+
+
+def _near(host: str) -> str:
+    """Where this machine reaches what listens on `host`: a container listens on all addresses."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
 
 
 class _Printer:
