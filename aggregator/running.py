@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Collection
-from types import FrameType
 
 import structlog
 
@@ -19,13 +18,7 @@ log = structlog.get_logger()
 
 def run_daemon(settings: Settings, roles: Collection[str] | None) -> None:
     """Run until SIGTERM or SIGINT, drain, and leave with 0."""
-    stopping = threading.Event()
-
-    def stop(_: int, __: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stopping = _asked_to_stop()
     if settings.sandbox:
         from aggregator.demo import show
 
@@ -39,3 +32,21 @@ def run_daemon(settings: Settings, roles: Collection[str] | None) -> None:
     sys.stderr.flush()
     # A call that outlived the drain would keep the interpreter waiting for its thread; its lease will end.
     os._exit(0)
+
+
+def _asked_to_stop() -> threading.Event:
+    """Set by SIGTERM or SIGINT. To be called before any other thread is there.
+
+    A thread waits for the signal: a handler runs in the main thread only, and one that comes just as that
+    begins to wait for the event is not run until the next signal, or finds the event's own lock held.
+    """
+    stopping = threading.Event()
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def wait() -> None:
+        signal.sigwait(signals)
+        stopping.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stopping
