@@ -133,6 +133,8 @@ class _Rules:
             title=node.title,
             condition=condition,
             effect=effect,
+            told=str(effect),
+            sentiment_only=condition.sentiment_only,
             status=node.status,
             final=node.final,
             weight=node.weight or 0,
@@ -176,8 +178,8 @@ class _Rules:
         veto = self._slot(self.lists.read(parsed, (*loc, "not"), when.not_ or ()))
         mask = self._slot(self.lists.read(parsed, (*loc, "mask"), when.mask or ()))
         words = Words(
-            apart=tuple(apart),
-            near=tuple(near),
+            groups=(*apart, *near),
+            near=len(apart),
             within=when.within,
             veto=veto if when.not_ else None,
             mask=mask if when.mask else None,

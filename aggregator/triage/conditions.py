@@ -91,19 +91,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`apart` groups hold anywhere, `near` ones together inside `within` folded characters."""
+    """Every group must hold; those from `near` on together, inside `within` folded characters."""
 
-    apart: tuple[Group, ...] = ()
-    near: tuple[Group, ...] = ()
+    groups: tuple[Group, ...] = ()
+    near: int = 0
     within: int | None = None
     veto: int | None = None
     mask: int | None = None
     part: Literal["own", "quoted", "all"] = "own"
     negation: Literal["ignore", "block", "flip"] = "ignore"
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        return (*self.apart, *self.near)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,33 +123,42 @@ class Evidence:
 
 def evidence(words: Words, reading: Reading, found: Found, negation: Negation) -> Evidence | None:
     """What of `words` stands in the reading, or None where they do not hold."""
+    rows: list[Sequence[Hit]] = []
+    for group in words.groups:
+        hits = found.get(group.slot)
+        if hits is None:  # most rules end here
+            return None
+        rows.append(hits)
     if words.veto is not None and _of(words, reading, found.get(words.veto, ())):
         return None
-    if not words.groups:
+    if not rows:
         return Evidence()
-    hits = [_of(words, reading, found.get(group.slot, ())) for group in words.groups]
-    if words.mask is not None and (masks := Cover(found.get(words.mask, ()))):
-        hits = [[one for one in row if not masks.holds(one.start, one.end)] for row in hits]
-    denied = _denied(words, hits, negation)
-    if words.negation == "block":
-        hits = [[one for one in row if one not in denied] for row in hits]
-    if not all(_enough(group, row) for group, row in zip(words.groups, hits, strict=True)):
+    rows = [_of(words, reading, row) for row in rows]
+    if words.mask is not None and words.mask in found:
+        masks = Cover(found[words.mask])
+        rows = [[one for one in row if not masks.holds(one.start, one.end)] for row in rows]
+    denied = _denied(words, rows, negation)
+    if denied and words.negation == "block":
+        rows = [[one for one in row if one not in denied] for row in rows]
+    if not all(_enough(group, row) for group, row in zip(words.groups, rows, strict=True)):
         return None
-    near = hits[len(words.apart) :]
-    if words.within is not None and near:
-        window = _together(words.near, near, words.within)
+    if words.within is not None:
+        window = _together(words.groups[words.near :], rows[words.near :], words.within)
         if window is None:
             return None
-        hits[len(words.apart) :] = [window]
-    chosen = {(one.start, one.end, one.keyword.text): one for row in hits for one in row}
-    flat = tuple(chosen[key] for key in sorted(chosen))
+        rows[words.near :] = [window]
+    if len(rows) == 1 and len(rows[0]) == 1:
+        flat: tuple[Hit, ...] = (rows[0][0],)
+    else:
+        chosen = {(one.start, one.end, one.keyword.text): one for row in rows for one in row}
+        flat = tuple(chosen[key] for key in sorted(chosen))
     return Evidence(flat, words.negation == "flip" and all(one in denied for one in flat))
 
 
-def _of(words: Words, reading: Reading, hits: Sequence[Hit]) -> list[Hit]:
+def _of(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit]:
     """The hits in the rule's part: own words, quoted ones, or all."""
-    if words.part == "all":
-        return list(hits)
+    if words.part == "all" or (words.part == "own" and reading.own_only):
+        return hits
     return [one for one in hits if reading.part(one.start) == words.part]
 
 

@@ -37,26 +37,24 @@ class Merged:
 
 def merge(fired: Sequence[Fired], mood: Mood, matrix: Matrix) -> Merged:
     """Maximum, union and bounded sum; `at_most` then `at_least`; sentiment alone never above P3."""
-    live = sorted((one for one in fired if one.rule.status == "live"), key=lambda one: one.rule.id)
+    fired = sorted(fired, key=lambda one: one.rule.id)
+    live = [one for one in fired if one.rule.status == "live"]
     floor = max((one.rule.weight for one in live if one.rule.final), default=None)
     counted = [one for one in live if floor is None or one.rule.weight >= floor]
-    reasons = [_told(one) for one in counted]
-    for one in live:
-        if one not in counted:
-            finals = ", ".join(two.rule.id for two in counted if two.rule.final)
-            reasons.append(f"{one.rule.id}: dropped by the final rule {finals}")
-    for one in sorted(fired, key=lambda one: one.rule.id):
-        if one.rule.status == "shadow":
-            reasons.append(f"shadow, no effect: {_told(one)}")
-    if not counted:
-        reasons.append("no rule matched")
+    reasons = [str(one) for one in counted] or ["no rule matched"]
+    if len(counted) < len(live):
+        finals = ", ".join(one.rule.id for one in counted if one.rule.final)
+        dropped = (one.rule.id for one in live if one not in counted)
+        reasons.extend(f"{one}: dropped by the final rule {finals}" for one in dropped)
+    reasons.extend(f"shadow, no effect: {one}" for one in fired if one.rule.status == "shadow")
     priority, urgency, importance = _level(counted, matrix)
-    worded = [one for one in counted if not one.rule.condition.sentiment_only]
-    cap = min(_level(worded, matrix)[0], P3)
     raised = f"urgency {urgency} × importance {importance} is {priority}"
-    if priority < cap:
-        raised += f", {cap} because sentiment alone raises no further"
-        priority = cap
+    if any(one.rule.sentiment_only for one in counted):
+        worded = [one for one in counted if not one.rule.sentiment_only]
+        cap = min(_level(worded, matrix)[0], P3)
+        if priority < cap:
+            raised += f", {cap} because sentiment alone raises no further"
+            priority = cap
     clamped = _clamp(priority, counted)
     if clamped != priority:
         raised += f", clamped to {clamped}"
@@ -96,18 +94,3 @@ def _score(fired: Sequence[Fired], mood: Mood) -> tuple[float, str]:
     )
     by_rules = f", rules {rules:+g}" if rules else ""
     return score, f"sentiment {score:+.2f} {label(score)}: {terms}{by_rules}"
-
-
-def _told(one: Fired) -> str:
-    effect = one.effect
-    does = [
-        f"urgency {effect.urgency}" if effect.urgency else "",
-        f"importance {effect.importance}" if effect.importance else "",
-        f"labels {', '.join(effect.labels)}" if effect.labels else "",
-        f"sentiment {effect.sentiment:+g}" if effect.sentiment else "",
-        f"at least {effect.at_least}" if effect.at_least else "",
-        f"at most {effect.at_most}" if effect.at_most else "",
-    ]
-    terms = ", ".join(one.terms) or "the facts of the message"
-    negated = " (negated)" if one.evidence.denied else ""
-    return f"{one.rule.id}: {terms}{negated} → {', '.join(filter(None, does)) or 'nothing'}"

@@ -30,15 +30,19 @@ class Reading:
         self.truncated = len(text) > LIMIT or len(quoted) > LIMIT
         text, quoted = text[:LIMIT], quoted[:LIMIT]
         self._folder = folder
-        self._pieces: list[_Piece] = []
         own, chain = split(text)
-        self.text = ""
-        self._add(text[slice(*own)], own[0], quoted=False)
+        first = text if own == (0, len(text)) else text[slice(*own)]
+        self._pieces = [_Piece(0, first, own[0], quoted=False)]
+        self.text = folder.fold(first)
         self.own_end = len(self.text)
         for start, end in chain:
             self._add(text[start:end], start, quoted=False)
         if quoted:
             self._add(quoted, 0, quoted=True)
+
+    @property
+    def own_only(self) -> bool:
+        return self.own_end == len(self.text)
 
     def part(self, start: int) -> str:
         """Whose words begin at `start`: `own` or `quoted`."""
@@ -65,10 +69,8 @@ class Reading:
         return piece.at + bisect_left(starts, start), piece.at + bisect_left(starts, end)
 
     def _add(self, text: str, base: int, *, quoted: bool) -> None:
-        if self._pieces:
-            self.text += BREAK
-        self._pieces.append(_Piece(len(self.text), text, base, quoted))
-        self.text += self._folder.fold(text)
+        self._pieces.append(_Piece(len(self.text) + 1, text, base, quoted))
+        self.text = f"{self.text}{BREAK}{self._folder.fold(text)}"
 
     def _offsets(self, piece: _Piece) -> tuple[list[int], list[int]]:
         if piece.offsets is None:

@@ -20,13 +20,28 @@ class Effect:
     at_least: Priority | None = None
     at_most: Priority | None = None
 
+    def __str__(self) -> str:
+        does = [
+            f"urgency {self.urgency}" if self.urgency else "",
+            f"importance {self.importance}" if self.importance else "",
+            f"labels {', '.join(self.labels)}" if self.labels else "",
+            f"sentiment {self.sentiment:+g}" if self.sentiment else "",
+            f"at least {self.at_least}" if self.at_least else "",
+            f"at most {self.at_most}" if self.at_most else "",
+        ]
+        return ", ".join(filter(None, does)) or "nothing"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """`told`: the effect in words; `sentiment_only`: nothing but the mood makes it fire."""
+
     id: str
     title: str
     condition: Condition
     effect: Effect = field(default_factory=Effect)
+    told: str = ""
+    sentiment_only: bool = False
     status: Literal["live", "shadow", "off"] = "live"
     final: bool = False
     weight: int = 0
@@ -53,6 +68,12 @@ class Fired:
         """Of a denied rule (不好用) the mood alone is left, turned round."""
         effect = self.rule.effect
         return Effect(sentiment=-effect.sentiment) if self.evidence.denied else effect
+
+    def __str__(self) -> str:
+        terms = ", ".join(self.terms) or "the facts of the message"
+        if self.evidence.denied:
+            return f"{self.rule.id}: {terms} (negated) → {self.effect}"
+        return f"{self.rule.id}: {terms} → {self.rule.told}"
 
     @property
     def terms(self) -> tuple[str, ...]:

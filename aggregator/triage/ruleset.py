@@ -16,7 +16,7 @@ from aggregator.triage.reading import LIMIT, Reading
 from aggregator.triage.routes import Route, RouteRule, choose
 from aggregator.triage.rule import Fired, Rule
 from aggregator.triage.scan import Hit, Scanner
-from aggregator.triage.sentiment import Mood, Slot, mood
+from aggregator.triage.sentiment import NEUTRAL, Mood, Slot, mood
 from aggregator.triage.text import Folder, language
 
 EVIDENCE = 20  # matches kept of one rule
@@ -91,6 +91,8 @@ class Ruleset:
         found = engine.scanner.scan(reading.text)
         if engine.exact is not None:
             _scan_exact(engine.exact, reading, found)
+        if not found and not engine.wordless:
+            return reading, [], NEUTRAL
         negation = Negation(
             reading.text, found.get(Slot.NEGATORS, ()), found.get(Slot.NEGATOR_MASKS, ())
         )
@@ -100,12 +102,10 @@ class Ruleset:
         fired = []
         for rule in (*candidates.values(), *engine.wordless):
             condition = rule.condition
-            if not condition.facts.hold(told):
-                continue
             if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
                 continue
             why = evidence(condition.words, reading, found, negation)
-            if why is not None:
+            if why is not None and condition.facts.hold(told):
                 fired.append(Fired(rule, why))
         return reading, fired, feeling
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import itemgetter
 
 from aggregator.triage.negation import Negation
 from aggregator.triage.scan import Cover, Found, Hit
@@ -48,6 +49,9 @@ class Mood:
         return squeezed(self.total)
 
 
+NEUTRAL = Mood(0.0, ())
+
+
 def squeezed(total: float) -> float:
     """A sum as a score: each further term adds less, and no sum reaches 1."""
     return round(total / math.sqrt(total * total + _HALF_WAY), 3)
@@ -62,15 +66,18 @@ def label(score: float) -> str:
 def mood(found: Found, end: int, negation: Negation) -> Mood:
     """The mood of the first `end` characters of a reading: the author's own words."""
     chosen = _longest(found, end)
-    if not any(hit.keyword.weight for hit in chosen):
-        return Mood(0.0, ())
-    chosen = _without_adverbs(chosen, found.get(Slot.INTENSIFIERS, ()))
+    strong = found.get(Slot.INTENSIFIERS, ())
+    if strong:
+        chosen = _without_adverbs(chosen, strong)
     terms = [hit for hit in chosen if hit.keyword.weight]
+    if not terms:
+        return NEUTRAL
     cover = Cover(chosen)
-    strong = sorted(
-        (hit for hit in found.get(Slot.INTENSIFIERS, ()) if not cover.holds(hit.start, hit.end)),
-        key=lambda hit: hit.end,
-    )
+    if strong:
+        strong = sorted(
+            (hit for hit in strong if not cover.holds(hit.start, hit.end)),
+            key=lambda hit: hit.end,
+        )
     said: dict[Keyword, int] = {}
     added: dict[str, float] = {}
     for hit in terms:
@@ -87,16 +94,22 @@ def mood(found: Found, end: int, negation: Negation) -> Mood:
 
 def _longest(found: Found, end: int) -> list[Hit]:
     """Terms and masks that do not overlap, the longest first; in the order of the text."""
-    hits = [hit for slot in (Slot.TERMS, Slot.MASKS) for hit in found.get(slot, ())]
-    hits = [hit for hit in hits if hit.end <= end]
-    if len(hits) < 2:
+    hits = [hit for hit in found.get(Slot.TERMS, ()) if hit.end <= end]
+    if not hits:
+        return hits
+    hits.extend(hit for hit in found.get(Slot.MASKS, ()) if hit.end <= end)
+    if len(hits) == 1:
         return hits
     taken, chosen = bytearray(end), []
-    for hit in sorted(hits, key=lambda one: (one.start - one.end, one.start)):
-        if not any(taken[hit.start : hit.end]):
+    for hit in sorted(hits, key=_longest_first):
+        if 1 not in taken[hit.start : hit.end]:
             taken[hit.start : hit.end] = b"\x01" * (hit.end - hit.start)
             chosen.append(hit)
-    return sorted(chosen)
+    return sorted(chosen, key=itemgetter(0))
+
+
+def _longest_first(hit: Hit) -> tuple[int, int]:
+    return hit.start - hit.end, hit.start
 
 
 def _without_adverbs(chosen: list[Hit], intensifiers: Sequence[Hit]) -> list[Hit]:

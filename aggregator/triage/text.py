@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -129,19 +129,13 @@ class Folder:
         folded = self.fold(text)
         if len(folded) == len(text) and _TABLE.uneven.isdisjoint(text):
             return folded, list(range(len(text))), list(range(1, len(text) + 1))
-        chars: list[str] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        for start, end, piece in self._pieces(text):
-            chars.extend(piece)
-            starts.extend([start] * len(piece))
-            ends.extend([end] * len(piece))
+        chars, starts, atoms = self._spread(text)
         for pattern in (_LOOSE_ZWJ, _SPACES, _RUN):
             joined = "".join(chars)
             for found in reversed(list(pattern.finditer(joined))):
                 gone = slice(*found.span(pattern.groups))
-                del chars[gone], starts[gone], ends[gone]
-        return "".join(chars), starts, ends
+                del chars[gone], starts[gone]
+        return folded, starts, [atoms.get(start, start + 1) for start in starts]
 
     def name(self, atom: str) -> str:
         """The emoticon that a private character stands for; any other character as it is."""
@@ -150,16 +144,28 @@ class Folder:
     def _atom(self, code: str) -> str | None:
         return self._atoms.get(code) or self._atoms.get(_code(code))
 
-    def _pieces(self, text: str) -> Iterator[tuple[int, int, str]]:
+    def _spread(self, text: str) -> tuple[list[str], list[int], dict[int, int]]:
+        """Every character through the table, where each came from, and where emoticons end."""
+        chars: list[str] = []
+        starts: list[int] = []
+        atoms: dict[int, int] = {}
         at = 0
         for found in self._pattern.finditer(text) if self._atoms else ():
             atom = self._atom(found[0])
-            if atom is None:
-                continue
-            yield from ((i, i + 1, _TABLE[ord(text[i])]) for i in range(at, found.start()))
-            yield found.start(), found.end(), atom
-            at = found.end()
-        yield from ((i, i + 1, _TABLE[ord(text[i])]) for i in range(at, len(text)))
+            if atom is not None:
+                _through_table(text, at, found.start(), chars, starts)
+                chars.append(atom)
+                starts.append(found.start())
+                at = atoms[found.start()] = found.end()
+        _through_table(text, at, len(text), chars, starts)
+        return chars, starts, atoms
+
+
+def _through_table(text: str, at: int, end: int, chars: list[str], starts: list[int]) -> None:
+    for number in range(at, end):
+        for one in _TABLE[ord(text[number])]:
+            chars.append(one)
+            starts.append(number)
 
 
 def _code(emoticon: str) -> str:
