@@ -11,7 +11,7 @@ from aggregator.leases import Leases
 from aggregator.metrics import Metrics
 from aggregator.model import Backfill, Conversation
 from aggregator.telling import Teller
-from storage.clocks import breach_due
+from storage.clocks import breach_due, may_breach
 from storage.engine import Connection, Database
 from storage.leases import LeaseLost
 from storage.outbox import enqueue
@@ -42,6 +42,9 @@ class Escalation:
         if fence is None:
             return
         now = self._now()
+        with self._db.read() as conn:
+            if not may_breach(conn, now):
+                return
         teller = Teller(Backfill.ALERT, now, self._db.new_id)
 
         def unit(conn: Connection) -> list[Conversation]:

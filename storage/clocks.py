@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, case, func, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, select, update
 
 from aggregator.model import ClockKind, Conversation, Outcome, Priority
 from storage import conversation_rows
@@ -86,6 +86,13 @@ def breach_due(
         select(conversation).where(among(conversation.c.id, ids)).order_by(conversation.c.id)
     )
     return [conversation_rows.conversation(row) for row in rows]
+
+
+def may_breach(connection: Connection, now: datetime) -> bool:
+    """Whether `breach_due` may find anything: cheap, for a look every second."""
+    late = RUNNING & clock.c.stopped_at.is_(None) & (clock.c.due_at < bindparam("now"))
+    found = select(clock.c.due_at).where(late).limit(1)
+    return connection.execute(found, {"now": to_ms(now)}).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
