@@ -191,10 +191,25 @@ def file_system(folder: Path) -> int | None:
 def _postgresql(url: URL) -> tuple[Engine, Engine]:
     options: dict[str, Any] = {
         "pool_pre_ping": True,  # a server that was restarted costs no unit of work
-        # No server-side prepared statements: PgBouncer hands each transaction another connection.
-        "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": None},
+        "connect_args": {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            # No server-side prepared statements: PgBouncer hands each transaction another connection.
+            "prepare_threshold": None,
+            # A server that vanished is noticed within a minute, not within two hours.
+            "keepalives_idle": 20,
+            "keepalives_interval": 5,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 40_000,
+        },
         "hide_parameters": True,
     }
     writer = create_engine(url, pool_size=1, max_overflow=0, **options)
-    reader = create_engine(url, pool_size=READERS, max_overflow=READERS, **options)
+    # One snapshot a transaction, as SQLite gives it: what is read together belongs together.
+    reader = create_engine(
+        url,
+        pool_size=READERS,
+        max_overflow=READERS,
+        isolation_level="REPEATABLE READ",
+        **options,
+    )
     return writer, reader.execution_options(postgresql_readonly=True)

@@ -108,10 +108,13 @@ class Database:
             return reason(error)
         return None
 
-    def close(self) -> None:
-        """Commit what waits, then disconnect. Closing twice is harmless."""
-        if self._writer is not None:
-            self._writer.close()
+    def close(self, within_s: float = 8.0) -> None:
+        """Commit what waits, then disconnect. Closing twice is harmless.
+
+        A database that does not answer for so long is left: what was not acknowledged is not promised.
+        """
+        if self._writer is not None and not self._writer.close(within_s):
+            return
         self._writing.dispose()
         self._reading.dispose()
 

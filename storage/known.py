@@ -76,7 +76,7 @@ _PLACES = (
         .label("place"),
     )
     .where(*_CURRENT, among(conversation.c.root, "given"))
-    .subquery()
+    .subquery("places")
 )
 _UNDER_ROOT = select(conversation).where(
     conversation.c.id.in_(select(_PLACES.c.id).where(_PLACES.c.place <= UNDER_ONE_ROOT))

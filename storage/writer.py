@@ -77,12 +77,13 @@ class Writer:
             raise RuntimeError("a unit of work may not wait for another one")
         return self.submit(unit).result()
 
-    def close(self) -> None:
-        """Run what waits, then stop."""
+    def close(self, within_s: float) -> bool:
+        """Take no more, run what waits, stop. False where the database did not let that happen in time."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:
@@ -118,7 +119,7 @@ class Writer:
                 for job in jobs:
                     self._alone(job)
                 return
-            if jobs != [first] or isinstance(outcome(error), Unavailable):
+            if len(jobs) > 1 or isinstance(outcome(error), Unavailable):
                 self.trouble = reason(error)
             for job in jobs:
                 job.error = job.error or error

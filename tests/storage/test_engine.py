@@ -165,8 +165,6 @@ def test_a_reader_cannot_write(db: Database) -> None:
 def test_what_a_reader_sees_belongs_together(db: Database) -> None:
     with db.read() as conn:
         count = select(func.count()).select_from(keep)
-        if db.dialect == "postgresql":
-            conn.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         before = conn.execute(count).scalar()
         db.write(put("later"))
         assert conn.execute(count).scalar() == before
@@ -295,6 +293,17 @@ def test_a_library_with_the_wal_reset_bug_is_warned_of(
 def test_the_warnings_come_with_the_database(db: Database) -> None:
     expected = connect.sqlite_warnings(sqlite3.sqlite_version_info[:3])
     assert list(db.warnings) == (expected if db.dialect == "sqlite" else [])
+
+
+def test_closing_does_not_wait_for_ever(db_url: str, now: Now) -> None:
+    db = Database.open(db_url, now=now)
+    _, go = hold(db)
+    waits = db.submit(put("a"))
+    db.close(within_s=0.05)
+    assert not waits.done()
+    go.set()
+    assert waits.result(10) == "a"
+    db.close()
 
 
 def test_a_second_process_on_the_same_file_waits_its_turn(tmp_path: Path, now: Now) -> None:

@@ -186,44 +186,6 @@ def test_nothing_waiting_is_never_due(db: Database) -> None:
     assert due(db) is None
 
 
-def test_asking_a_destination_without_work_reads_no_rows(db: Database) -> None:
-    if db.dialect != "sqlite":
-        return
-    with db.read() as conn:
-        plan = " ".join(
-            row[3]
-            for row in conn.exec_driver_sql(
-                "EXPLAIN QUERY PLAN SELECT min(due_at) FROM delivery "
-                "WHERE destination = 'social' AND state = 'pending'"
-            )
-        )
-    assert "INDEX ix_delivery_pending" in plan
-
-
-def test_the_statements_of_the_sender_use_the_small_indexes(db: Database) -> None:
-    if db.dialect != "sqlite":
-        return
-    held = lane(db)
-    seen: list[tuple[str, Any]] = []
-    from sqlalchemy import event
-
-    def unit(conn: Any) -> None:
-        listen = lambda *a: seen.append((a[2], a[3]))  # noqa: E731
-        event.listen(conn, "before_cursor_execute", listen)
-        claim(conn, fence=held, destination="social", now=NOW, limit=10)
-        next_due(conn, "social")
-        event.remove(conn, "before_cursor_execute", listen)
-
-    db.write(unit)
-    asked = [(sql, given) for sql, given in seen if "FROM delivery" in sql]
-    assert len(asked) == 2
-    with db.read() as conn:
-        for sql, given in asked:
-            plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)]
-            assert not any(line.startswith("SCAN") for line in plan), plan
-            assert not any("TEMP B-TREE" in line for line in plan), plan
-
-
 def test_the_newest_card_takes_the_place_of_older_ones(db: Database) -> None:
     held = lane(db)
     put(db, delivery(1, 10))
