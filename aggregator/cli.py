@@ -103,10 +103,16 @@ def run(
     ] = None,
 ) -> None:
     """Run the daemon until Ctrl-C or SIGTERM."""
+    import gc
+
+    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
     from aggregator.running import run_daemon
 
     roles = [one.value for one in role] if role else None
-    run_daemon(_settings(context), roles)
+    settings = _settings(context)
+    gc.freeze()
+    gc.enable()
+    run_daemon(settings, roles)
 
 
 @app.command()
