@@ -10,9 +10,14 @@ RUN python -m venv /opt/inboxd \
     && /opt/inboxd/bin/pip install --no-cache-dir --constraint constraints.txt '.[postgres]'
 
 FROM python:3.13-slim-trixie
-# inboxd keeps to one writer connection, and warns at start where SQLite still has the WAL-reset bug.
+LABEL org.opencontainers.image.title="inboxd" \
+      org.opencontainers.image.description="One stream of what customers write on Weibo, WeChat, Facebook and X" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="0.1.0"
+# /app/data leads to the volume, so that a settings.yaml mounted over the shipped one decides about the database.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin inboxd \
     && mkdir -p /app /data \
+    && ln -s /data /app/data \
     && chown 10001:10001 /data
 COPY --from=build /opt/inboxd /opt/inboxd
 COPY settings.yaml /app/settings.yaml
@@ -20,8 +25,7 @@ COPY rules /app/rules
 ENV PATH=/opt/inboxd/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    INBOXD_HTTP__LISTEN=0.0.0.0:8080 \
-    INBOXD_DATABASE=sqlite:////data/inboxd.db
+    INBOXD_HTTP__LISTEN=0.0.0.0:8080
 WORKDIR /app
 USER 10001
 VOLUME /data
