@@ -16,6 +16,7 @@ from aggregator.triage.schema import RouteFile, RouteNode
 from aggregator.yamltext import Loc
 
 OPS = "ops"  # the daemon's own voice; customers' messages do not go there by default
+NO_EFFECT = "no-effect"
 Compiled = tuple[tuple[RouteRule, ...], tuple[Example, ...]]
 
 
@@ -68,8 +69,12 @@ def compile_routes(
 
 
 def check_escalations(parsed: Parsed, destinations: Collection[str] | None, notes: Notes) -> None:
-    """Whoever a target escalates to must be a destination."""
+    """Whoever a target escalates to must be a destination. What has no effect yet is said, not ignored."""
     tree = parsed.document.tree.get("targets") or {}
+    for name, target in tree.items():
+        for key in ("warn_at", "escalate"):
+            if target.get(key):
+                notes.warn(parsed, ("targets", name, key), NO_EFFECT, _without(key), key=True)
     for name, target in tree.items() if destinations is not None else ():
         for at, step in enumerate(target.get("escalate") or ()):
             to = step.get("to") or ()
@@ -80,6 +85,10 @@ def check_escalations(parsed: Parsed, destinations: Collection[str] | None, note
                         f"the settings have no destination {one}; {_near(one, destinations or ())}"
                     )
                     notes.error(parsed, loc, "unknown-destination", said)
+
+
+def _without(key: str) -> str:
+    return f"{key} is read and checked, but has no effect in this version; nothing is told by it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +107,8 @@ class _Check:
                 said = f"no rule gives the label {label}; {_near(label, self.labels)}"
                 where = (*loc, "when", "labels", at)
                 self.notes.warn(self.parsed, where, "unknown-label", said)
+        if node.quiet in self.targets.intervals:
+            self.notes.warn(self.parsed, (*loc, "quiet"), NO_EFFECT, _without("quiet"), key=True)
         to = tuple(one for at, one in enumerate(node.to) if self._goes((*loc, "to", at), one))
         route = Route(
             node.id,

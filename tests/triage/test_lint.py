@@ -218,7 +218,7 @@ def test_routes_are_checked_against_everything_they_name(
 
 def test_an_escalation_to_nobody_is_found(tmp_path: Path) -> None:
     targets = "schema: 1\ntargets:\n  urgent: {calendar: 24x7, first_response: {P1: 10m}, escalate: [{at: due, to: [boss]}]}\n"
-    (one,) = _lint(tmp_path, targets=targets)
+    (one,) = (o for o in _lint(tmp_path, targets=targets) if o.severity == "error")
     assert (one.code, one.file) == ("unknown-destination", "targets.yaml")
     assert "no destination boss" in one.text
 
@@ -262,3 +262,14 @@ def test_an_example_may_expect_more_of_the_verdict(tmp_path: Path) -> None:
     (one,) = _lint(tmp_path, mine=_rule("{any: [退款]}", then=then, tests=wrong))
     assert "expected P1, it is P2" in one.text
     assert "expected sentiment >0" in one.text
+
+
+def test_what_has_no_effect_yet_is_said(tmp_path: Path) -> None:
+    targets = (
+        "schema: 1\ntargets:\n  fast:\n    calendar: 24x7\n    first_response: {P1: 10m}\n"
+        "    warn_at: [50%]\nintervals:\n  noon: {days: mon-sun, from: '12:00', to: '13:00', timezone: UTC}\n"
+    )
+    routes = ROUTES.replace("to: [social]", "to: [social], quiet: noon")
+    findings = _lint(tmp_path, rules=RULE, targets=targets, routes=routes)
+    assert {(one.code, one.severity.value) for one in findings} == {("no-effect", "warning")}
+    assert {one.text.split()[0] for one in findings} == {"quiet", "warn_at"}
