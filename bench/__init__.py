@@ -1,0 +1,1 @@
+"""Measures what inboxd promises: `python -m bench [name …]`."""
