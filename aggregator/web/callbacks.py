@@ -48,9 +48,9 @@ class Callbacks:
 
         Raises Rejected with the 4xx to answer, and Unavailable when the store is too busy to promise.
         """
-        connector = self._connectors.get(account)
-        if connector is None or not isinstance(connector, Receives):
-            raise Rejected("no such account takes callbacks", status=404)
+        if method not in ("GET", "POST"):  # the route lets HEAD through where GET is
+            raise Rejected("GET and POST only", status=405)
+        connector = self.refuse_unknown(account)
         now = self._now()
         try:
             accepted = connector.verify(Push(method, query, headers, body, now))
@@ -66,6 +66,13 @@ class Callbacks:
             )
             self._wake(account)
         return accepted
+
+    def refuse_unknown(self, account: str) -> Receives:
+        """The account's connector. Raises Rejected where there is none that takes callbacks."""
+        connector = self._connectors.get(account)
+        if connector is None or not isinstance(connector, Receives):
+            raise Rejected("no such account takes callbacks", status=404)
+        return connector
 
     def count(self, account: str, status: int) -> None:
         """Counted under the account's name, or `unknown`: what a stranger typed is no label."""

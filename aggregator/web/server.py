@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 import structlog
 import uvicorn
+from anyio import CapacityLimiter, move_on_after
+from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from aggregator.errors import Rejected, Unavailable
 from aggregator.web.callbacks import Callbacks
+from aggregator.web.connection import Connection
 
 XML_LIMIT = 64 * 1024
 JSON_LIMIT = 1024 * 1024
+HEAD_LIMIT = 32 * 1024  # request line and headers
+CONNECTIONS = 512
+PROBE_S = 3.0
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 log = structlog.get_logger()
 
@@ -30,73 +41,111 @@ def site(
     metrics: Callable[[], bytes],
 ) -> Starlette:
     """The routes. `ready` says why not, or None."""
+    # Of their own: threads that wait for a slow database must not keep health from being told.
+    probes = CapacityLimiter(8)
 
     async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        return _text("ok")
 
     async def readyz(_: Request) -> Response:
-        why = await run_in_threadpool(ready)
-        return PlainTextResponse(f"{why or 'ready'}\n", status_code=503 if why else 200)
+        why: str | None = f"no answer from the database within {PROBE_S:.0f} s"
+        with move_on_after(PROBE_S):
+            why = await run_sync(ready, limiter=probes, abandon_on_cancel=True)
+        return _text(why or "ready", 503 if why else 200)
 
     async def scrape(_: Request) -> Response:
-        text = await run_in_threadpool(metrics)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        try:
+            text = await run_sync(metrics, limiter=probes)
+        except Unavailable as error:
+            return _text(error.reason, 503)
+        return Response(text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def callback(request: Request) -> Response:
         account = request.path_params["account"]
         try:
-            limit = JSON_LIMIT if _says_json(request.headers) else XML_LIMIT
-            body = await _body(request, limit)
+            callbacks.refuse_unknown(account)
             accepted = await run_in_threadpool(
                 callbacks.take,
                 account,
                 request.method,
-                dict(request.query_params),
+                _query(request),
                 {name.lower(): value for name, value in request.headers.items()},
-                body,
+                await _body(request),
             )
         except Rejected as error:
-            callbacks.count(account, error.status)
-            return PlainTextResponse(f"{error.reason}\n", status_code=error.status)
+            response = _text(error.reason, error.status)
         except Unavailable:
-            callbacks.count(account, 503)
-            return PlainTextResponse("busy\n", status_code=503, headers={"Retry-After": "5"})
+            response = _text("busy", 503, {"Retry-After": "5"})
         except ClientDisconnect:
-            return Response(status_code=400)
-        callbacks.count(account, 200)
-        return Response(accepted.answer, headers={"Content-Type": accepted.content_type})
+            response = _text("the request was cut off", 400)
+        else:
+            response = Response(accepted.answer, headers={"Content-Type": accepted.content_type})
+        callbacks.count(account, response.status_code)
+        return response
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", scrape),
-            Route("/callbacks/{account}", callback, methods=["GET", "POST"]),
+            Route("/healthz", _boundary(healthz)),
+            Route("/readyz", _boundary(readyz)),
+            Route("/metrics", _boundary(scrape)),
+            Route("/callbacks/{account}", _boundary(callback), methods=["GET", "POST"]),
         ],
-        exception_handlers={Exception: _failed},
     )
+    app.router.redirect_slashes = False  # a redirect would repeat whatever Host a stranger wrote
+    return app
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The raw body; more than `limit` bytes are refused before they are read."""
+def _boundary(endpoint: Endpoint) -> Endpoint:
+    """What nobody foresaw is logged with its traceback, and answered with two words."""
+
+    @wraps(endpoint)
+    async def answered(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Exception as error:
+            log.error("http.failed", path=request.scope["path"], exc_info=error)
+            return _text("internal error", 500)
+
+    return answered
+
+
+def _text(words: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(f"{words}\n", status_code=status, headers=headers)
+
+
+def _query(request: Request) -> dict[str, str]:
+    """The query, where each name comes once: of two signatures nobody could say which one counts."""
+    pairs = request.query_params.multi_items()
+    if any(count > 1 for count in Counter(name for name, _ in pairs).values()):
+        raise Rejected("a name comes twice in the query")
+    return dict(pairs)
+
+
+async def _body(request: Request) -> bytes:
+    """The raw body. What is over the limit is refused with 413 before it is read any further.
+
+    JSON may be larger than XML; what says JSON and begins like XML is held to the limit of XML.
+    """
+    limit = JSON_LIMIT if _says_json(request.headers) else XML_LIMIT
     length = request.headers.get("content-length", "0")
-    if length.isascii() and length.isdigit() and len(length) < 20 and int(length) > limit:
-        raise Rejected(f"more than {limit} bytes", status=413)
+    if len(length) > 18 or int(length) > limit:  # h11 lets nothing but digits through
+        raise _too_large(limit)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
+        if len(body) > XML_LIMIT and bytes(body[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+            limit = XML_LIMIT
         if len(body) > limit:
-            raise Rejected(f"more than {limit} bytes", status=413)
+            raise _too_large(limit)
     return bytes(body)
+
+
+def _too_large(limit: int) -> Rejected:
+    return Rejected(f"more than {limit // 1024} KiB", status=413)
 
 
 def _says_json(headers: Mapping[str, str]) -> bool:
     return "json" in headers.get("content-type", "").lower()
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    log.error("http.failed", path=request.url.path, exc_info=error)
-    return JSONResponse({"error": "internal error"}, status_code=500)
 
 
 class Server:
@@ -107,16 +156,21 @@ class Server:
             app,
             host=host,
             port=port,
-            log_config=None,
-            access_log=False,
+            http=Connection,
+            ws="none",
             lifespan="off",
-            timeout_keep_alive=5,
-            limit_concurrency=512,
-            h11_max_incomplete_event_size=32 * 1024,
+            log_config=None,
+            log_level="error",  # below it a line for each malformed request of any stranger
+            access_log=False,
+            proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=1,
+            limit_concurrency=CONNECTIONS,
+            h11_max_incomplete_event_size=HEAD_LIMIT,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
         """Listen. Raises Unavailable when the port cannot be had."""
@@ -125,7 +179,14 @@ class Server:
             self._thread.join(0.01)
             if not self._thread.is_alive():
                 config = self._server.config
-                raise Unavailable(f"cannot listen on {config.host}:{config.port}")
+                raise Unavailable(
+                    f"cannot listen on {config.host}:{config.port}: another program has the port, or it is "
+                    "not ours to take; set http.listen"
+                )
+
+    def _run(self) -> None:
+        with suppress(SystemExit):  # how uvicorn says that it cannot listen
+            self._server.run()
 
     @property
     def port(self) -> int:
