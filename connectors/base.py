@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -59,11 +60,42 @@ class Receives(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyLimit:
+    """How long an answer may be there, by the platform's own count of `text`."""
+
+    longest: int
+    count: Callable[[str], int]
+
+
 @runtime_checkable
 class Replies(Protocol):
-    """A connector that can answer on the platform."""
+    """A connector that can answer on the platform. It never tries twice: whoever calls looks first."""
 
-    def reply(self, to: Message, text: str, key: str) -> Message: ...
+    def reply_limit(self, to: Message) -> ReplyLimit:
+        """The length rule for an answer to `to`. Raises Rejected where no answer is possible."""
+        ...
+
+    def reply(self, to: Message, text: str, key: str) -> Message:
+        """Answer `to`; returns what was sent, as outbound. `key` is the platform's idempotency key, if it has one.
+
+        Raises Rejected (closed window, too long, not allowed; the reason is for a person), Unavailable with
+        `maybe_done` where it may have been sent all the same.
+        """
+        ...
+
+    def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
+        """The answer, if an earlier attempt at or after `since` did arrive."""
+        ...
+
+
+@runtime_checkable
+class Backfills(Protocol):
+    """A connector that reads history apart from what is new, so that neither starves the other."""
+
+    def backfill(self, stream: str, cursor: str | None) -> Page:
+        """The next page of what lay before the first poll, newest first; `more` False: that was all."""
+        ...
 
 
 Now = Callable[[], datetime]

@@ -7,11 +7,13 @@ from aggregator.model.message import (
     Author,
     Backfill,
     Direction,
+    Gap,
     Identity,
     Kind,
     Message,
     Page,
     Push,
+    ReplyWindow,
 )
 from aggregator.model.notice import Card, Notice, Receipt, Said
 from aggregator.model.stored import (
@@ -49,6 +51,7 @@ __all__ = [
     "DeliveryState",
     "Direction",
     "Entry",
+    "Gap",
     "Identity",
     "Kind",
     "Known",
@@ -62,6 +65,7 @@ __all__ = [
     "Priority",
     "Push",
     "Receipt",
+    "ReplyWindow",
     "Said",
     "Seen",
     "StoredMessage",

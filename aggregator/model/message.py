@@ -52,6 +52,14 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyWindow:
+    """Until when, and how many times, the platform lets us answer through its API. None: no such limit."""
+
+    closes_at: datetime | None
+    left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One mention, comment, direct message or review, inbound or our own, as read from a platform.
 
@@ -60,7 +68,8 @@ class Message:
     under (a post that opens one is its own root); None for direct messages. `person`: native id of
     the customer on the other side (the author of an inbound message, the addressee of ours). `quoted`:
     words in the object that are not the author's (a reposted or quoted post). `deleted_at` set makes it
-    a tombstone for the message of that id. `raw`: the payload as it came. `marks`: what was odd, in
+    a tombstone for the message of that id (`marks` has `hidden` where the platform or we hid it), and
+    `restored_at` takes that back. `reply_window`: as it is after this message, where one applies. `raw`: the payload as it came. `marks`: what was odd, in
     dotted words (`time.missing`, `author.missing`, `text.scrubbed`).
     """
 
@@ -78,6 +87,8 @@ class Message:
     url: str | None = None
     edited_at: datetime | None = None
     deleted_at: datetime | None = None
+    restored_at: datetime | None = None
+    reply_window: ReplyWindow | None = None
     attachments: tuple[Attachment, ...] = ()
     quoted: str | None = None
     raw: bytes = b""
@@ -90,16 +101,28 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of a stream that was not read, and why. `recoverable`: asking later may still bring it."""
+
+    since: datetime | None
+    until: datetime | None
+    reason: str
+    recoverable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What one poll found. `cursor` is stored with the messages; `more`: ask again at once.
 
-    `wake`: streams of this account that should be polled now (a callback that only says "come").
+    `wake`: streams of this account that should be polled now (a callback that only says "come"). `gaps`:
+    what this walk could not read.
     """
 
     messages: tuple[Message, ...]
     cursor: str | None
     more: bool = False
     wake: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
