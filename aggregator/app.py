@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import structlog
@@ -15,9 +17,10 @@ import structlog
 from aggregator import __version__
 from aggregator.destinations.base import Options as DestinationOptions
 from aggregator.destinations.registry import destination_class
-from aggregator.dispatcher import Sender
+from aggregator.dispatcher import IDLE_S, Sender
+from aggregator.errors import Unavailable
 from aggregator.escalation import Escalation
-from aggregator.leases import RENEW_S, TTL_S, Leases
+from aggregator.leases import RENEW_S, Leases
 from aggregator.metrics import Metrics
 from aggregator.now import utc_now
 from aggregator.ops import OPS, Ops
@@ -37,6 +40,9 @@ from storage.rules import last_good, save_version
 
 ROLES = ("ingest", "deliver", "web")
 DRAIN_S = 8.0  # what still runs after this is left to its lease
+CLOSE_S = 1.0  # for giving the leases back and for the database's last commit, each
+LOOK_S = 5.0  # an account is looked at so often, whether anything is due or not
+APART_S = 1.0  # the same, where another process takes the callbacks in, or the messages
 RAW_KEPT = timedelta(days=14)
 LOOK_AT_RULES_S = 2.0
 WATCH_CLOCKS_S = 1.0
@@ -88,10 +94,11 @@ class Daemon:
         with self.db.read() as conn:
             known_good = last_good(conn)
         self.book = RuleBook(settings.rules, tuple(settings.destinations), known_good)
+        self._saved_rules = ""
         self._rules_reported(self.book.problems)
-        self._save_rules(self.book.current)
+        self._save_rules()
         accounts = [one for one in settings.accounts.values() if not one.paused]
-        self.ticker = Ticker(jobs=len(accounts) + 6, now=utc_now)
+        self.ticker = Ticker(jobs=2 * len(accounts) + 6, now=utc_now)
         self._receivers: dict[str, Any] = {}
         self.server: Any = None
         if "deliver" in self.roles:
@@ -123,9 +130,12 @@ class Daemon:
         if "deliver" in self.roles:
             self.ticker.every(WATCH_CLOCKS_S, "clocks", self.escalation.tick)
             self.ticker.every(3600, "housekeeping", self._housekeeping)
+        look_s = LOOK_S if "web" in self.roles else APART_S
         for account, poller in self.pollers.items():
-            every_s = min(self.settings.accounts[account].every_s, 30.0)
-            self.ticker.every(every_s, f"poll:{account}", poller.tick)
+            every_s = self.settings.accounts[account].every_s
+            self.ticker.every(every_s / ceil(every_s / LOOK_S), f"poll:{account}", poller.tick)
+            if poller.pushed:
+                self.ticker.every(look_s, f"pushes:{account}", poller.drain)
         self.ticker.start()
         if "web" in self.roles:
             self._listen()
@@ -143,9 +153,7 @@ class Daemon:
         trouble = self.db.healthy()
         if trouble is not None:
             return f"database: {trouble}"
-        if time.monotonic() - self.leases.renewed_at > TTL_S:
-            return "leases are not renewing"
-        return None
+        return self.leases.trouble()
 
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Take no more in, finish what is under way for at most `within_s`, give the leases back."""
@@ -157,16 +165,34 @@ class Daemon:
             poller.stopping.set()
         for sender in self.senders.values():
             sender.stop()
-        left = [p.account for p in self.pollers.values() if not p.idle(until - time.monotonic())]
+        left = {
+            f"account:{one.account}"
+            for one in self.pollers.values()
+            if not one.idle(until - time.monotonic())
+        }
         for sender in self.senders.values():
-            sender.join(max(until - time.monotonic(), 0.01))
-        left += [s.destination_name for s in self.senders.values() if s.is_alive()]
+            if sender.is_alive():
+                sender.join(max(until - time.monotonic(), 0.01))
+            if sender.is_alive():
+                left.add(f"destination:{sender.destination_name}")
         if left:
-            log.warning("daemon.left_to_its_lease", names=left)
-        else:
-            self.leases.release_all()
-        self.db.close()
+            log.warning("daemon.left_to_its_lease", names=sorted(left))
+        self._give_back(left)
+        self.db.close(CLOSE_S)
         log.info("daemon.stopped")
+
+    def _give_back(self, left: Collection[str]) -> None:
+        """The leases, but for those still worked under; a database that does not answer is not waited for."""
+
+        def release() -> None:
+            try:
+                self.leases.release_all(but=left)
+            except Unavailable as error:
+                log.warning("daemon.leases_not_released", reason=error.reason)
+
+        thread = threading.Thread(target=release, name="release", daemon=True)
+        thread.start()
+        thread.join(CLOSE_S)
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -185,6 +211,7 @@ class Daemon:
             now=self.now,
             ops=self.ops,
             metrics=self.metrics,
+            idle_s=IDLE_S if "ingest" in self.roles else APART_S,
         )
 
     def _add_poller(self, account: AccountSettings) -> None:
@@ -199,6 +226,7 @@ class Daemon:
             rules=self.rules,
             now=self.now,
             told=self.told,
+            hurry=lambda: self.ticker.hurry(f"poll:{account.name}"),
             ops=self.ops,
             metrics=self.metrics,
         )
@@ -225,8 +253,9 @@ class Daemon:
         self.server.start()
 
     def _hurry(self, account: str) -> None:
-        if account in self.pollers:
-            self.ticker.hurry(f"poll:{account}")
+        self.ticker.hurry(
+            f"pushes:{account}"
+        )  # if another process reads the account, this does nothing
 
     def _scrape(self) -> bytes:
         with self.db.read() as conn:
@@ -238,27 +267,28 @@ class Daemon:
     # -- rules -----------------------------------------------------------------------------------
 
     def _look_at_rules(self) -> None:
-        before = self.book.current.version
         changes = self.book.look()
-        if not changes and before == self.book.current.version:
-            return
-        self._rules_reported(self.book.problems)
-        if self.book.current.version != before:
-            self._save_rules(self.book.current)
+        if changes:
+            self._rules_reported(self.book.problems)
+        if self.book.current.version != self._saved_rules:
+            self._save_rules()
             log.info("rules.loaded", version=self.book.current.version)
 
     def _rules_reported(self, problems: Collection[str]) -> None:
         self.metrics.rules_ok.set(0 if problems else 1)
         if problems:
-            self.ops.broken("rules", "bad rules, the last good ones stay:\n" + "\n".join(problems))
+            text = "bad rules, the last good ones stay:\n" + "\n".join(problems)
+            self.ops.broken("rules", text, changed=True)
         else:
             self.metrics.rules_at.set(self.now().timestamp())
             self.ops.mended(
                 "rules", f"the rules are good again, version {self.book.current.version}"
             )
 
-    def _save_rules(self, rules: Ruleset) -> None:
+    def _save_rules(self) -> None:
+        rules = self.book.current
         self.db.write(lambda conn: save_version(conn, rules.version, rules.sources, self.now()))
+        self._saved_rules = rules.version
 
     def _housekeeping(self) -> None:
         fence = self.leases.hold("housekeeping")
@@ -271,3 +301,15 @@ class Daemon:
             return
         if gone:
             log.info("raw.pruned", rows=gone)
+        self._look_for_orphans()
+
+    def _look_for_orphans(self) -> None:
+        """Notices for a destination that is no longer in the settings wait for ever: say so."""
+        with self.db.read() as conn:
+            waiting = backlog(conn)
+        for name in sorted(set(waiting) - set(self.settings.destinations)):
+            self.ops.broken(
+                f"orphans:{name}",
+                f"{waiting[name]} notices wait for {name}, which the settings do not name; "
+                "put the destination back",
+            )

@@ -38,6 +38,7 @@ class Escalation:
         self._metrics = metrics
 
     def tick(self) -> None:
+        """Reads first: a second in which nothing is due writes nothing."""
         fence = self._leases.hold("clocks")
         if fence is None:
             return

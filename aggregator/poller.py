@@ -1,10 +1,10 @@
-"""Read one account: each stream that is due, page by page, one transaction a page."""
+"""Read one account: each stream that is due, page by page, and what its callbacks brought."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,30 +12,38 @@ from typing import Any
 import structlog
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
-from aggregator.intake import AccountFacts, decide
+from aggregator.intake import AccountFacts
 from aggregator.leases import Leases
 from aggregator.metrics import Metrics
 from aggregator.model import Backfill, Decision, DeliveryState, Page
-from aggregator.ops import Ops
+from aggregator.ops import Ops, in_words
+from aggregator.storing import Storing, unreadable
 from aggregator.triage.ruleset import Ruleset
 from connectors.base import Receives
 from storage.engine import Database
 from storage.leases import Fence, LeaseLost
-from storage.polls import Conflict, begin_account, commit_poll, known, poll_failed, streams
-from storage.pushes import pushes
+from storage.polls import Stream, begin_account, poll_failed, streams
+from storage.pushes import StoredPush, pushes
 
-MAX_PAGES = 50  # a stream in one tick; the rest waits for the next, so that others get their turn
+MAX_PAGES = 50  # a stream in one tick; the rest comes with the next, so that others get their turn
 MAX_PUSHES = 200
-MAX_DECISIONS = 5  # a page that others keep changing under us is put off, not fought over
 BACKOFF = (timedelta(seconds=5), timedelta(minutes=15))
 DENIED = timedelta(hours=6)  # a stream that the platform does not allow is asked for again so often
 REAUTHORISE = timedelta(minutes=15)
+LONGEST_WAIT_S = 86400.0
+EARLY = timedelta(seconds=1)  # a tick that comes this much before its time counts as on time
+PATIENCE = 3  # so often a defect of ours is tried again, before what it stumbles over is set aside
 
 log = structlog.get_logger()
+Found = Callable[[str, Decision | None], None]
 
 
 class Poller:
-    """The reader of one account. `tick` is called by the scheduler, never twice at a time."""
+    """The reader of one account: `tick` asks the platform, `drain` reads what callbacks left.
+
+    Both are called by the scheduler, each never twice at a time; a poll that hangs keeps no callback
+    waiting. `hurry` asks the scheduler for another tick at once.
+    """
 
     def __init__(
         self,
@@ -50,51 +58,77 @@ class Poller:
         rules: Callable[[], Ruleset],
         now: Callable[[], datetime],
         told: Callable[[Collection[str]], None],
+        hurry: Callable[[], None],
         ops: Ops,
         metrics: Metrics,
     ) -> None:
         self.account = account
         self.connector = connector
+        self.pushed: tuple[str, ...] = connector.pushed if isinstance(connector, Receives) else ()
+        self.stopping = threading.Event()
         self._platform = platform
         self._every = timedelta(seconds=every_s)
-        self._facts = AccountFacts(account, backfill)
+        self._early = min(EARLY, self._every / 4)
         self._db = db
         self._leases = leases
-        self._rules = rules
         self._now = now
         self._told = told
+        self._hurry = hurry
         self._ops = ops
         self._metrics = metrics
+        self._storing = Storing(
+            account=AccountFacts(account, backfill),
+            db=db,
+            rules=rules,
+            now=now,
+            stored=self._stored,
+        )
         self._begun = False
+        self._looked: set[str] = set()  # streams that this process has asked for already
         self._awake: set[str] = set()
-        self.stopping = threading.Event()
-        self._busy = threading.Lock()
-        self._found: Callable[[str, Decision | None], None] | None = None
+        self._polling, self._draining = threading.Lock(), threading.Lock()
+        self._found: Found | None = None
+        self._failures = 0
 
     def idle(self, within_s: float) -> bool:
-        """Wait until no tick runs; False when one still does after `within_s`."""
-        if not self._busy.acquire(timeout=max(within_s, 0.0)):
-            return False
-        self._busy.release()
+        """Wait until nothing is under way; False when something still is after `within_s`."""
+        for lock in (self._polling, self._draining):
+            if not lock.acquire(timeout=max(within_s, 0.0)):
+                return False
+            lock.release()
         return True
 
     def wake(self, stream: str) -> None:
-        """Poll `stream` at the next tick, whatever its schedule says."""
+        """Poll `stream` at the next tick, whatever its schedule says; not before a refusal's wait is over."""
         self._awake.add(stream)
 
     def tick(self) -> None:
-        """Poll what is due, if this process owns the account."""
-        with self._busy:
-            self._tick()
+        """Poll what is due, if this process owns the account. Raises Unavailable for the database's trouble."""
+        with self._polling:
+            self._owned(self._poll_due)
 
-    def poll_now(self, found: Callable[[str, Decision | None], None]) -> bool:
-        """Poll every stream whatever its schedule; `found` is told each page's decision, None if it failed."""
-        self._found = found
+    def drain(self) -> None:
+        """Read what callbacks stored, if this process owns the account. Raises as `tick` does."""
+        with self._draining:
+            self._owned(self._drain_all)
+
+    def poll_now(self, found: Found) -> bool:
+        """Read every stream whatever its schedule; `found` is told each page's decision, None if it failed.
+
+        True if all of them could be read.
+        """
+        self._found, self._failures = found, 0
         self._awake.update(self.connector.streams)
+        self.drain()
         self.tick()
-        return not self._awake
+        for stream in self._awake.difference(self.pushed):
+            found(stream, None)
+            self._failures += 1
+        return self._failures == 0
 
-    def _tick(self) -> None:
+    # -- what is due -----------------------------------------------------------------------------
+
+    def _owned(self, read: Callable[[Fence], None]) -> None:
         fence = self._leases.hold(f"account:{self.account}")
         if fence is None or self.stopping.is_set():
             return
@@ -103,105 +137,145 @@ class Poller:
                 now = self._now()
                 self._db.write(lambda conn: begin_account(conn, self.account, self._platform, now))
                 self._begun = True
-            pushed = self.connector.pushed if isinstance(self.connector, Receives) else ()
-            for stream in pushed:
-                self._drain(fence, stream)
-            with self._db.read() as conn:
-                state = streams(conn, self.account)
-            for stream in self.connector.streams:
-                if stream not in pushed and self._due(state.get(stream), stream):
-                    self._awake.discard(stream)
-                    self._walk(fence, stream)
+            read(fence)
         except LeaseLost:
             self._leases.lost(fence)
             log.warning("poll.lease_lost", account=self.account)
 
-    def _due(self, row: Any, stream: str) -> bool:
+    def _poll_due(self, fence: Fence) -> None:
+        began = self._now()
+        for stream in self.connector.streams:
+            if stream in self.pushed:
+                continue
+            row = self._row(stream)
+            if self.stopping.is_set() or not self._due(row, stream):
+                continue
+            self._looked.add(stream)
+            self._awake.discard(stream)
+            self._within(fence, stream, partial(self._walk, fence, stream, began + self._every))
+
+    def _due(self, row: Stream | None, stream: str) -> bool:
         now = self._now()
         if row is None:
             return True
         if row.paused_until is not None and row.paused_until > now:
             return False
-        return stream in self._awake or row.next_poll_at is None or row.next_poll_at <= now
+        if row.failures and stream not in self._looked:
+            return True  # whoever started us may have mended what was refused
+        if stream in self._awake and (not row.failures or self._found is not None):
+            return True
+        return row.next_poll_at is None or row.next_poll_at <= now + self._early
 
-    def _walk(self, fence: Fence, stream: str) -> None:
+    def _walk(self, fence: Fence, stream: str, next_poll_at: datetime) -> None:
         for _ in range(MAX_PAGES):
             if self.stopping.is_set():
                 return
-            with self._db.read() as conn:
-                row = streams(conn, self.account).get(stream)
+            if not self._leases.sure(fence):
+                raise LeaseLost(fence.name)
+            row = self._row(stream)
             cursor = row.cursor if row else None
             with self._metrics.poll_seconds.labels(self.account, stream).time():
-                page = self._ask(fence, stream, partial(self.connector.poll, stream, cursor))
-                if page is None or not self._commit(fence, stream, page, ()):
-                    return
+                page = self.connector.poll(stream, cursor)
+                self._store(fence, row, stream, page, next_poll_at)
+            self._well(stream)
             if not page.more:
                 return
+        self._hurry()
+
+    def _drain_all(self, fence: Fence) -> None:
+        for stream in self.pushed:
+            self._within(fence, stream, partial(self._drain, fence, stream))
 
     def _drain(self, fence: Fence, stream: str) -> None:
-        """What callbacks stored raw, through the connector's `read`."""
-        for _ in range(MAX_PAGES):
+        while not self.stopping.is_set():
             with self._db.read() as conn:
                 rows = pushes(conn, self.account, stream, MAX_PUSHES)
-            if not rows or self.stopping.is_set():
+                row = streams(conn, self.account).get(stream)
+            if not rows or (row is not None and self._waits(row)):
                 return
-            bodies = [row.body for row in rows]
-            page = self._ask(fence, stream, partial(self.connector.read, bodies))
-            if page is None or not self._commit(fence, stream, page, [r.id for r in rows]):
-                return
-            self._awake.update(page.wake)
+            if row is not None and row.failures >= PATIENCE:
+                page = self._singly(stream, rows)
+            else:
+                page = self.connector.read([one.body for one in rows])
+            self._store(fence, row, stream, page, self._now(), [one.id for one in rows])
+            self._well(stream)
+            if page.wake:
+                self._awake.update(page.wake)
+                self._hurry()
 
-    def _ask(self, fence: Fence, stream: str, ask: Callable[[], Page]) -> Page | None:
+    def _waits(self, row: Stream) -> bool:
+        """Whether reading what was pushed has failed and is not to be tried again yet."""
+        return bool(row.failures and row.next_poll_at and row.next_poll_at > self._now())
+
+    def _row(self, stream: str) -> Stream | None:
+        with self._db.read() as conn:
+            return streams(conn, self.account).get(stream)
+
+    # -- storing ---------------------------------------------------------------------------------
+
+    def _store(
+        self,
+        fence: Fence,
+        row: Stream | None,
+        stream: str,
+        page: Page,
+        next_poll_at: datetime,
+        drained: Sequence[int] = (),
+    ) -> None:
+        if page.more:
+            next_poll_at = self._now()
+        if row is None or row.failures < PATIENCE:
+            self._storing.store(fence, stream, page, next_poll_at=next_poll_at, drained=drained)
+            return
         try:
-            page = ask()
-        except Exception as error:  # noqa: BLE001  a poll is a boundary: one stream's trouble stays its own
-            self._failed(fence, stream, error)
-            return None
-        self._ops.mended(f"poll:{self.account}:{stream}", f"{self.account}/{stream} is read again")
-        return page
-
-    def _commit(self, fence: Fence, stream: str, page: Page, drained: Collection[int]) -> bool:
-        for _ in range(MAX_DECISIONS):
-            now = self._now()
-            with self._db.read() as conn:
-                before = known(conn, self.account, page.messages)
-            decision = decide(
+            self._storing.store(fence, stream, page, next_poll_at=next_poll_at, drained=drained)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception:  # noqa: BLE001  the same page has failed before: find out which message it is
+            aside = self._storing.store_singly(
+                fence,
+                stream,
                 page,
-                before,
-                account=self._facts,
-                rules=self._rules(),
-                now=now,
-                new_id=self._db.new_id,
+                cursor=row.cursor,
+                next_poll_at=next_poll_at,
+                drained=drained,
             )
-            try:
-                self._db.write(
-                    partial(
-                        commit_poll,
-                        fence=fence,
-                        account=self.account,
-                        stream=stream,
-                        page_cursor=page.cursor,
-                        decision=decision,
-                        now=now,
-                        drained=tuple(drained),
-                        next_poll_at=now if page.more else now + self._every,
-                    )
-                )
-            except Conflict:
-                continue
-            except Unavailable as error:  # the writer's queue is full: the page is read again later
-                log.warning("poll.not_stored", account=self.account, reason=error.reason)
-                return False
-            self._stored(stream, page, decision, now)
-            return True
-        log.warning("poll.put_off", account=self.account, stream=stream, reason="changed under us")
-        return False
+            self._set_aside(stream, aside)
 
-    def _stored(self, stream: str, page: Page, decision: Decision, now: datetime) -> None:
+    def _singly(self, stream: str, rows: Sequence[StoredPush]) -> Page:
+        """Bodies that have failed together, read one by one; what cannot be read is kept as unreadable."""
+        messages, wake, aside = [], [], 0
+        for row in rows:
+            try:
+                page = self.connector.read([row.body])
+            except Unavailable:
+                raise
+            except Exception as error:
+                log.error("push.set_aside", account=self.account, stream=stream, exc_info=error)
+                aside += 1
+                messages.append(
+                    unreadable(row.body, platform=self._platform, received_at=row.received_at)
+                )
+            else:
+                messages += page.messages
+                wake += page.wake
+        self._set_aside(stream, aside)
+        return Page(tuple(messages), None, wake=tuple(dict.fromkeys(wake)))
+
+    def _set_aside(self, stream: str, count: int) -> None:
+        if count:
+            self._ops.lost(
+                f"aside:{self.account}:{stream}",
+                f"{self.account}/{stream}: {count} could not be read; kept raw, as messages without words",
+            )
+
+    def _stored(self, stream: str, decision: Decision) -> None:
         self._told(
             {row.destination for row in decision.deliveries if row.state is DeliveryState.PENDING}
         )
-        self._metrics.poll_success.labels(self.account, stream).set(now.timestamp())
+        if self._found is not None:
+            self._found(stream, decision)
+        self._metrics.poll_success.labels(self.account, stream).set(self._now().timestamp())
         if decision.repeated:
             self._metrics.repeated.labels(self.account).inc(decision.repeated)
         for stored in decision.messages:
@@ -217,41 +291,47 @@ class Poller:
                 new=len(decision.messages),
                 changed=len(decision.versions),
                 repeated=decision.repeated,
-                more=page.more,
             )
 
+    # -- trouble ---------------------------------------------------------------------------------
+
+    def _within(self, fence: Fence, stream: str, read: Callable[[], None]) -> None:
+        """The boundary of a poll: one stream's trouble, a defect of ours included, stays its own."""
+        try:
+            read()
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001
+            self._failed(fence, stream, error)
+
+    def _well(self, stream: str) -> None:
+        self._ops.mended(f"poll:{self.account}:{stream}", f"{self.account}/{stream} is read again")
+
     def _failed(self, fence: Fence, stream: str, error: Exception) -> None:
-        """Put the retry into the stream's row; tell a person what only a person can mend, once."""
+        """Put the retry into the stream's row; tell a person what only a person can mend, once.
+
+        Only a rate limit outlives a restart: what was refused is asked for again by a new process. A refusal
+        to read what was pushed is a defect of ours: nobody was asked.
+        """
         now = self._now()
-        with self._db.read() as conn:
-            row = streams(conn, self.account).get(stream)
+        row = self._row(stream)
         failures = row.failures if row else 0
-        retry_at = now + _backoff(failures)
-        pause_until = None
-        outcome, reason = "unavailable", str(error)
+        retry_at, pause_until = now + _backoff(failures), None
+        outcome, reason = "unavailable", in_words(error)
         if isinstance(error, RateLimited):
             outcome = "rate_limited"
-            retry_at = pause_until = now + timedelta(seconds=error.retry_after_s)
-        elif isinstance(error, Unauthorized):
+            wait_s = min(max(1.0, error.retry_after_s), LONGEST_WAIT_S)
+            retry_at = pause_until = now + timedelta(seconds=wait_s)
+        elif isinstance(error, Unauthorized) and stream not in self.pushed:
             outcome = "unauthorized"
-            retry_at = pause_until = now + REAUTHORISE
-        elif isinstance(error, Rejected):
+            retry_at = now + REAUTHORISE
+        elif isinstance(error, Rejected) and stream not in self.pushed:
             outcome = "rejected"
-            retry_at = pause_until = now + DENIED
+            retry_at = now + DENIED
         elif not isinstance(error, Unavailable):
             outcome = "bug"
-            reason = f"{type(error).__name__}: {error}"
             log.error(
                 "poll.failed_unexpectedly", account=self.account, stream=stream, exc_info=error
-            )
-        self._metrics.poll_failures.labels(self.account, stream, outcome).inc()
-        if failures == 0:  # the first failure and the recovery, not every repeat
-            log.warning(
-                "poll.failed", account=self.account, stream=stream, outcome=outcome, reason=reason
-            )
-        if outcome in ("unauthorized", "rejected", "bug"):
-            self._ops.broken(
-                f"poll:{self.account}:{stream}", f"{self.account}/{stream} is not read: {reason}"
             )
         self._db.write(
             partial(
@@ -262,8 +342,21 @@ class Poller:
                 error=reason,
                 retry_at=retry_at,
                 pause_until=pause_until,
+                now=now,
             )
         )
+        self._metrics.poll_failures.labels(self.account, stream, outcome).inc()
+        if failures == 0:  # the first failure and the recovery, not every repeat
+            log.warning(
+                "poll.failed", account=self.account, stream=stream, outcome=outcome, reason=reason
+            )
+        if outcome in ("unauthorized", "rejected", "bug"):
+            self._ops.broken(
+                f"poll:{self.account}:{stream}", f"{self.account}/{stream} is not read: {reason}"
+            )
+        if self._found is not None:
+            self._found(stream, None)
+            self._failures += 1
 
 
 def _backoff(failures: int) -> timedelta:

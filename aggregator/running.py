@@ -11,6 +11,7 @@ from collections.abc import Collection
 import structlog
 
 from aggregator.app import ROLES, Daemon
+from aggregator.errors import SettingsError, Unavailable
 from aggregator.settings import Settings
 
 log = structlog.get_logger()
@@ -25,7 +26,11 @@ def run_daemon(settings: Settings, roles: Collection[str] | None) -> None:
         show(settings, stopping)
     else:
         daemon = Daemon(settings, roles=roles or ROLES)
-        daemon.start()
+        try:
+            daemon.start()
+        except Unavailable as error:
+            daemon.stop(1.0)
+            raise SettingsError(f"http: {error.reason}; free the port, or set http.listen") from error
         stopping.wait()
         daemon.stop()
     sys.stdout.flush()

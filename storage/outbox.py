@@ -64,18 +64,26 @@ _FIRST = not_(
 
 
 def claim(
-    connection: Connection, *, fence: Fence, destination: str, now: datetime, limit: int
+    connection: Connection,
+    *,
+    fence: Fence,
+    destination: str,
+    now: datetime,
+    limit: int,
+    more: NoticeKind | None = None,
 ) -> list[Delivery]:
     """Take what is due for `destination`: P1 first, then the oldest; of a conversation only its first row.
 
     The caller is the one sender of the destination and has nothing else in hands: a row that was claimed and
     not finished comes again with `unsure`, for its sender may have died after sending. `attempts` counts this
-    one. Empty while the destination is paused. Raises LeaseLost.
+    one. `more`: only of that kind, and beside what the caller has in hands already. Empty while the destination
+    is paused. Raises LeaseLost.
     """
     check(connection, fence)
     state = destination_state(connection, destination)
     if state is not None and state.paused_until is not None and state.paused_until > now:
         return []
+    chosen = [] if more is None else [delivery.c.kind == more, delivery.c.in_flight == 0]
     rows = connection.execute(
         select(delivery)
         .where(
@@ -83,6 +91,7 @@ def claim(
             PENDING,
             delivery.c.due_at <= to_ms(now),
             _FIRST,
+            *chosen,
         )
         .order_by(delivery.c.priority, delivery.c.id)
         .limit(limit)

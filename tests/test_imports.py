@@ -14,7 +14,16 @@ EDGE = {
     *DECIDING,
     *(
         f"aggregator.{name}"
-        for name in ("intake", "threads", "telling", "leases", "metrics", "ops")
+        for name in (
+            "intake",
+            "threads",
+            "telling",
+            "storing",
+            "notices",
+            "leases",
+            "metrics",
+            "ops",
+        )
     ),
     "storage",
 }
@@ -37,7 +46,7 @@ MAY: dict[str, set[str]] = {
     },
     "aggregator.logs": {"aggregator.errors"},
     "aggregator.metrics": set(),
-    "aggregator.scheduler": set(),
+    "aggregator.scheduler": {"aggregator.errors"},
     "aggregator.reports": {"aggregator.model"},
     "aggregator.settings": {
         "aggregator.errors",
@@ -61,7 +70,9 @@ MAY: dict[str, set[str]] = {
     "aggregator.telling": DECIDING | {"aggregator.threads"},
     "aggregator.intake": DECIDING | {"aggregator.threads", "aggregator.telling"},
     "aggregator.leases": {"storage"},
-    "aggregator.ops": {"storage", "aggregator.model"},
+    "aggregator.ops": {"storage", "aggregator.model", "aggregator.errors"},
+    "aggregator.storing": EDGE,
+    "aggregator.notices": EDGE,
     "aggregator.poller": EDGE | {"connectors.base"},
     "aggregator.dispatcher": EDGE | {"aggregator.destinations.base"},
     "aggregator.escalation": EDGE,
