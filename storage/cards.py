@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, case, func, select
 
 from aggregator.model import Author, Card, Clock, ClockKind, Direction, Match, Said
 from storage import conversation_rows, message_rows
@@ -10,6 +12,28 @@ from storage.known import clocks_of
 from storage.schema import contact, conversation, message
 
 JUDGED = 200  # the newest inbound messages that say why a conversation matters
+
+# The platform's time, clamped as message_rows.clamped does it.
+_AT = case(
+    (message.c.sent_at < message.c.received_at, message.c.sent_at), else_=message.c.received_at
+)
+
+
+def _said(direction: Direction) -> Select[Any]:
+    return select(message).where(
+        message.c.conversation_id == bindparam("id"), message.c.direction == direction
+    )
+
+
+# Made once: a card is read for every notice.
+_ABOUT = select(conversation).where(conversation.c.id == bindparam("id"))
+_CONTACT = select(contact).where(contact.c.id == bindparam("id"))
+_MESSAGE = select(message).where(message.c.id == bindparam("id"))
+_INBOUND = _said(Direction.INBOUND)
+_NEWEST = _INBOUND.order_by(_AT.desc(), message.c.id.desc()).limit(JUDGED)
+_FIRST = _INBOUND.order_by(_AT, message.c.id).limit(1)
+_COUNT = _INBOUND.with_only_columns(func.count(), maintain_column_froms=True)
+_ANSWER = _said(Direction.OUTBOUND).order_by(_AT.desc(), message.c.id.desc()).limit(1)
 
 
 def load_card(
@@ -19,35 +43,19 @@ def load_card(
 
     Raises LookupError where there is no such conversation or nobody has written in it.
     """
-    row = connection.execute(
-        select(conversation).where(conversation.c.id == conversation_id)
-    ).one_or_none()
+    this = {"id": conversation_id}
+    row = connection.execute(_ABOUT, this).one_or_none()
     if row is None:
         raise LookupError(f"no conversation {conversation_id}")
     about = conversation_rows.conversation(row)
-    inbound = select(message).where(
-        message.c.conversation_id == conversation_id, message.c.direction == Direction.INBOUND
-    )
-    newest = connection.execute(
-        inbound.order_by(_at().desc(), message.c.id.desc()).limit(JUDGED)
-    ).all()
+    newest = connection.execute(_NEWEST, this).all()
     if not newest:
         raise LookupError(f"no inbound message in conversation {conversation_id}")
     count, first = len(newest), newest[-1]
     if count == JUDGED:
-        count = connection.execute(
-            inbound.with_only_columns(func.count(), maintain_column_froms=True)
-        ).scalar_one()
-        first = connection.execute(inbound.order_by(_at(), message.c.id).limit(1)).one()
-    answered = connection.execute(
-        select(message)
-        .where(
-            message.c.conversation_id == conversation_id,
-            message.c.direction == Direction.OUTBOUND,
-        )
-        .order_by(_at().desc(), message.c.id.desc())
-        .limit(1)
-    ).one_or_none()
+        count = connection.execute(_COUNT, this).scalar_one()
+        first = connection.execute(_FIRST, this).one()
+    answered = connection.execute(_ANSWER, this).one_or_none()
     verdict = next((v for v in map(message_rows.verdict, newest) if v is not None), None)
     card = Card(
         conversation=about,
@@ -66,20 +74,14 @@ def load_card(
 
 def load_said(connection: Connection, message_id: int) -> Said | None:
     """One message as a thread shows it; None where there is none."""
-    row = connection.execute(select(message).where(message.c.id == message_id)).one_or_none()
+    row = connection.execute(_MESSAGE, {"id": message_id}).one_or_none()
     return None if row is None else message_rows.said(row)
-
-
-def _at() -> ColumnElement[int]:
-    """The platform's time, clamped as message_rows.clamped does it."""
-    sent, received = message.c.sent_at, message.c.received_at
-    return case((sent < received, sent), else_=received)
 
 
 def _contact(connection: Connection, contact_id: int | None) -> Author | None:
     if contact_id is None:
         return None
-    row = connection.execute(select(contact).where(contact.c.id == contact_id)).one_or_none()
+    row = connection.execute(_CONTACT, {"id": contact_id}).one_or_none()
     return None if row is None else message_rows.contact(row).author
 
 
