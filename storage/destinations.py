@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.schema import destination as destinations
 from storage.sql import clean, opt_time, to_ms
+
+_STATE = select(destinations).where(destinations.c.name == bindparam("name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,7 @@ def pause(connection: Connection, destination: str, until: datetime, reason: str
 
 def destination_state(connection: Connection, destination: str) -> DestinationState | None:
     """How `destination` does; None where nothing was ever sent to it."""
-    row = connection.execute(
-        select(destinations).where(destinations.c.name == destination)
-    ).one_or_none()
+    row = connection.execute(_STATE, {"name": destination}).one_or_none()
     if row is None:
         return None
     return DestinationState(

@@ -58,6 +58,27 @@ _FIRST = not_(
         _EARLIER.c.id < delivery.c.id,
     )
 )
+# Made once: each turn of a sender asks these.
+_TO = delivery.c.destination == bindparam("destination")
+_DUE = (
+    select(delivery)
+    .where(_TO, PENDING, delivery.c.due_at <= bindparam("now"), _FIRST)
+    .order_by(delivery.c.priority, delivery.c.id)
+    .limit(bindparam("limit"))
+)
+_NEXT_DUE = select(func.min(delivery.c.due_at)).where(_TO, PENDING, _FIRST)
+_RECEIPT = (
+    select(delivery.c.external_id, delivery.c.url)
+    .where(
+        delivery.c.conversation_id == bindparam("conversation_id"),
+        _TO,
+        delivery.c.kind == NoticeKind.CARD,
+        delivery.c.state == DeliveryState.SENT,
+        delivery.c.external_id.is_not(None),
+    )
+    .order_by(delivery.c.id.desc())
+    .limit(1)
+)
 
 
 # --- sending ----------------------------------------------------------------------------------------------
@@ -83,19 +104,11 @@ def claim(
     state = destination_state(connection, destination)
     if state is not None and state.paused_until is not None and state.paused_until > now:
         return []
-    chosen = [] if more is None else [delivery.c.kind == more, delivery.c.in_flight == 0]
-    rows = connection.execute(
-        select(delivery)
-        .where(
-            delivery.c.destination == destination,
-            PENDING,
-            delivery.c.due_at <= to_ms(now),
-            _FIRST,
-            *chosen,
-        )
-        .order_by(delivery.c.priority, delivery.c.id)
-        .limit(limit)
-    ).all()
+    wanted = _DUE
+    if more is not None:
+        wanted = _DUE.where(delivery.c.kind == more, delivery.c.in_flight == 0)
+    due = {"destination": destination, "now": to_ms(now), "limit": limit}
+    rows = connection.execute(wanted, due).all()
     if not rows:
         return []
     _set(
@@ -183,10 +196,7 @@ def finish(
 
 def next_due(connection: Connection, destination: str) -> datetime | None:
     """When the earliest row that may be claimed is due; None where nothing waits. Pauses are not looked at."""
-    due = select(func.min(delivery.c.due_at)).where(
-        delivery.c.destination == destination, PENDING, _FIRST
-    )
-    return opt_time(connection.execute(due).scalar())
+    return opt_time(connection.execute(_NEXT_DUE, {"destination": destination}).scalar())
 
 
 def _finish(connection: Connection, rows: Sequence[dict[str, Any]], *, uncounted: int = 0) -> None:
@@ -216,18 +226,8 @@ def _set(connection: Connection, where: ColumnElement[bool], **values: Any) -> i
 
 def receipt(connection: Connection, destination: str, conversation_id: int) -> Receipt | None:
     """What `destination` calls the card of this conversation; None before there is one."""
-    row = connection.execute(
-        select(delivery.c.external_id, delivery.c.url)
-        .where(
-            delivery.c.conversation_id == conversation_id,
-            delivery.c.destination == destination,
-            delivery.c.kind == NoticeKind.CARD,
-            delivery.c.state == DeliveryState.SENT,
-            delivery.c.external_id.is_not(None),
-        )
-        .order_by(delivery.c.id.desc())
-        .limit(1)
-    ).one_or_none()
+    about = {"destination": destination, "conversation_id": conversation_id}
+    row = connection.execute(_RECEIPT, about).one_or_none()
     return None if row is None else Receipt(row.external_id, row.url)
 
 
