@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 
-from aggregator.arguments import lines_of, shipped, since_time
-from aggregator.errors import SettingsError
+from aggregator import cli_store
+from aggregator.arguments import lines_of, settings_of, shipped
+from aggregator.errors import SettingsError, Unavailable
 
 app = typer.Typer(
     name="inboxd",
@@ -22,13 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Check and try the rule files.")
-deliveries_app = typer.Typer(
-    no_args_is_help=True, help="The outbox: what was told, and what was not."
-)
-db_app = typer.Typer(no_args_is_help=True, help="The database: upgrade, backup, check.")
+
+
 app.add_typer(rules_app, name="rules")
-app.add_typer(deliveries_app, name="deliveries")
-app.add_typer(db_app, name="db")
+app.add_typer(cli_store.app)
 
 
 class Role(StrEnum):
@@ -37,37 +36,33 @@ class Role(StrEnum):
     WEB = "web"
 
 
-class What(StrEnum):
-    MESSAGES = "messages"
-    CONVERSATIONS = "conversations"
-    CLOCKS = "clocks"
-    DELIVERIES = "deliveries"
-
-
-class Format(StrEnum):
-    JSONL = "jsonl"
-    CSV = "csv"
-
-
-class ReportFormat(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
 def main() -> None:
     """Run a verb; a problem is printed as `file:line: what is wrong, and the remedy`, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Customers write Chinese and emoji, whatever the locale; a lone surrogate is shown, not fatal.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app()
+        sys.stdout.flush()
     except SettingsError as error:
-        for problem in error.problems:
-            typer.echo(problem, err=True)
-        sys.exit(1)
+        _complain(*error.problems)
+    except Unavailable as error:
+        _complain(f"{error.reason}; try again in a moment")
     except BrokenPipeError:  # `inboxd export … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _complain(*problems: str) -> NoReturn:
+    for problem in problems:
+        typer.echo(problem, err=True)
+    sys.exit(1)
 
 
 def _version(asked: bool) -> None:
@@ -109,7 +104,7 @@ def run(
     from aggregator.running import run_daemon
 
     roles = [one.value for one in role] if role else None
-    settings = _settings(context)
+    settings = settings_of(context)
     gc.freeze()
     gc.enable()
     run_daemon(settings, roles)
@@ -123,7 +118,7 @@ def check(
     """Settings and rules; with --online also who we are at each account and destination."""
     from aggregator.checking import check_online, check_rules
 
-    settings = _settings(context)
+    settings = settings_of(context)
     typer.echo(f"settings: ok ({len(settings.accounts)} accounts, sandbox: {settings.sandbox})")
     fine = check_rules(settings)
     if online:
@@ -160,7 +155,7 @@ def poll(
     """One poll now; prints what it found. Refused while a daemon holds the account, unless --dry-run."""
     from aggregator.checking import poll_once
 
-    if not poll_once(_settings(context), account, dry_run=dry_run):
+    if not poll_once(settings_of(context), account, dry_run=dry_run):
         raise typer.Exit(1)
 
 
@@ -183,7 +178,8 @@ def try_(
 
     if (text is None) == (file is None):
         raise typer.BadParameter("give a TEXT, or --file F")
-    rules = load(_settings(context).rules)
+    settings = settings_of(context)
+    rules = load(settings.rules)
     if file is not None:
         for line in lines_of(file):
             judged = rules.judge(Subject(text=line))
@@ -194,7 +190,7 @@ def try_(
     if as_json:
         typer.echo(json.dumps({"text": text, **verdict_json(verdict)}, ensure_ascii=False))
     else:
-        verdict_text(text, verdict, rules)
+        verdict_text(text, verdict, rules, settings.language)
 
 
 @rules_app.command()
@@ -205,7 +201,7 @@ def lint(
     """Check the rule files: every problem with file, line, column and a remedy."""
     from aggregator.checking import lint_rules
 
-    settings = None if folder else _settings(context)
+    settings = None if folder else settings_of(context)
     where = folder or settings.rules  # type: ignore[union-attr]
     names = tuple(settings.destinations) if settings and settings.destinations else None
     if not lint_rules(where, names):
@@ -220,187 +216,5 @@ def test_rules(
     """Run the examples that stand in the rule files."""
     from aggregator.checking import run_rule_tests
 
-    if not run_rule_tests(folder or _settings(context).rules):
+    if not run_rule_tests(folder or settings_of(context).rules):
         raise typer.Exit(1)
-
-
-# --- what happened ------------------------------------------------------------------------------
-
-
-@app.command()
-def status(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Accounts and destinations: health, lag, backlog, last success."""
-    from aggregator.explaining import print_status
-    from aggregator.now import utc_now
-    from storage.history import status_rows
-
-    with _database(context) as db, db.read() as conn:
-        rows = status_rows(conn)
-    if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
-    else:
-        print_status(rows, utc_now())
-
-
-@app.command()
-def explain(
-    context: typer.Context,
-    message_id: Annotated[int, typer.Argument(metavar="MESSAGE_ID")],
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """The whole decision on a message: matches, verdict, routes, deliveries, and why nobody was told."""
-    from aggregator.explaining import print_decision
-    from storage.history import message_decision
-
-    with _database(context) as db, db.read() as conn:
-        decision = message_decision(conn, message_id)
-    if decision is None:
-        raise SettingsError(f"no message {message_id}; `inboxd export messages` lists the ids")
-    if as_json:
-        typer.echo(json.dumps(decision, ensure_ascii=False, indent=2))
-    else:
-        print_decision(decision)
-
-
-@app.command()
-def report(
-    context: typer.Context,
-    which: Annotated[str, typer.Argument(metavar="response-times")],
-    since: Annotated[str | None, typer.Option(help="7d, 12h, or an RFC 3339 time.")] = "30d",
-    by: Annotated[
-        str, typer.Option(help="Groups: platform,account,priority,kind,label,route.")
-    ] = "",
-    form: Annotated[ReportFormat, typer.Option("--format")] = ReportFormat.TABLE,
-) -> None:
-    """How long customers waited: met, breached, percentiles, unanswered."""
-    from aggregator import reports
-    from storage.clocks import clock_rows
-
-    if which != "response-times":
-        raise typer.BadParameter("response-times is the report there is")
-    groups = tuple(part.strip() for part in by.split(",") if part.strip())
-    unknown = set(groups) - set(reports.GROUPS)
-    if unknown:
-        raise typer.BadParameter(
-            f"--by takes {', '.join(reports.GROUPS)}; not {', '.join(unknown)}"
-        )
-    with _database(context) as db, db.read() as conn:
-        rows = reports.response_times(clock_rows(conn, since=since_time(since)), groups)
-    typer.echo(reports.render(rows, form.value, groups), nl=False)
-
-
-@app.command()
-def export(
-    context: typer.Context,
-    what: Annotated[What, typer.Argument()],
-    since: Annotated[str | None, typer.Option(help="7d, 12h, or an RFC 3339 time.")] = None,
-    form: Annotated[Format, typer.Option("--format")] = Format.JSONL,
-) -> None:
-    """Stream the store out."""
-    from aggregator.explaining import csv_writer
-    from storage import history
-
-    stream = getattr(history, what.value)
-    with _database(context) as db, db.read() as conn:
-        rows = stream(conn, since=since_time(since))
-        if form is Format.CSV:
-            csv_writer(rows, sys.stdout)
-            return
-        for row in rows:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-@deliveries_app.command("list")
-def list_deliveries(
-    context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="pending, held, sent, skipped or dead.")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """What is in the outbox, newest last."""
-    from aggregator.explaining import print_deliveries
-    from storage.history import deliveries
-
-    states = ("pending", "held", "sent", "skipped", "dead")
-    if state is not None and state not in states:
-        raise typer.BadParameter(f"--state takes one of {', '.join(states)}")
-    with _database(context) as db, db.read() as conn:
-        rows = [row for row in deliveries(conn) if state in (None, row["state"])]
-    if as_json:
-        for row in rows:
-            typer.echo(json.dumps(row, ensure_ascii=False))
-    else:
-        print_deliveries(rows)
-
-
-@deliveries_app.command("retry")
-def retry_deliveries(
-    context: typer.Context,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID…")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Every dead one.")] = False,
-) -> None:
-    """Put dead deliveries back into the queue."""
-    from aggregator.now import utc_now
-    from storage.outbox import retry
-
-    if bool(ids) == dead:
-        raise typer.BadParameter("give IDs, or --dead")
-    with _database(context) as db:
-        count = db.write(lambda conn: retry(conn, ids=ids or None, now=utc_now()))
-    typer.echo(f"{count} put back into the queue")
-    if ids and count < len(set(ids)):
-        raise typer.Exit(1)
-
-
-@db_app.command()
-def upgrade(context: typer.Context) -> None:
-    """Bring the database to this version; `run` does it too."""
-    with _database(context) as db:
-        typer.echo(f"the database is at revision {db.revision}")
-
-
-@db_app.command()
-def backup(context: typer.Context, path: Annotated[Path, typer.Argument()]) -> None:
-    """A consistent copy, while the daemon runs (SQLite; for PostgreSQL use pg_dump)."""
-    from storage.backup import backup as copy
-
-    with _database(context) as db:
-        copy(db, path)
-    typer.echo(f"written and checked: {path}")
-
-
-@db_app.command("check")
-def check_database(context: typer.Context) -> None:
-    """Integrity of the file and of what refers to what."""
-    from storage.backup import check as look
-
-    with _database(context) as db:
-        problems = look(db)
-    for problem in problems:
-        typer.echo(problem)
-    if problems:
-        raise typer.Exit(1)
-    typer.echo("the database is sound")
-
-
-# --- helpers ------------------------------------------------------------------------------------
-
-
-def _settings(context: typer.Context) -> Any:
-    from aggregator import logs
-    from aggregator.settings import find, load
-
-    settings = load(find(context.obj, os.environ), os.environ)
-    logs.configure(os.environ).redact(settings.secrets())
-    return settings
-
-
-def _database(context: typer.Context) -> Any:
-    from contextlib import closing
-
-    from aggregator.app import open_database
-    from aggregator.now import utc_now
-
-    return closing(open_database(_settings(context), utc_now))

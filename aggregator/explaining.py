@@ -1,23 +1,29 @@
-"""What a person at a terminal is shown: a verdict with its words coloured, a decision, the daemon's state."""
+"""What a person at a terminal is shown: a verdict with its words coloured, a decision and why nobody was told."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import IO, Any
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from aggregator.destinations.escape import one_line
 from aggregator.model import Verdict
-from aggregator.reports import csv_safe
+from aggregator.telling import NOBODY
+from aggregator.terminal import console, table, when
 from aggregator.triage.ruleset import Ruleset
 
 STYLES = {"P1": "bold red", "P2": "red", "P3": "yellow", "P4": "green"}
+
+_KEPT = "\n\u3000\u200d"  # of what is not printable: the ideographic space, and what joins emoji
+
+# Reasons as the outbox keeps them, in more words.
+_BACKFILL = {
+    "backfill: silent": "it was sent before the account's first poll, and backfill: silent tells nobody of that",
+    "backfill: skip": "it was sent before the account's first poll, and backfill: skip leaves that out",
+}
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
@@ -36,112 +42,131 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def verdict_text(text: str, verdict: Verdict, rules: Ruleset) -> None:
-    """The text with the matched words coloured, the verdict, and why."""
-    console = Console(highlight=False)
-    shown = Text(_same_length(text))
-    for match in verdict.matches:
-        if not match.quoted:
-            shown.stylize("reverse", match.start, match.end)
-    console.print(shown)
-    _verdict_line(console, verdict_json(verdict))
-    for rule in dict.fromkeys(match.rule for match in verdict.matches):
-        console.print(f"  {rule}: {rules.title(rule)}", markup=False)
-    for reason in verdict.reasons:
-        console.print(f"  {one_line(reason)}", markup=False)
+def verdict_text(text: str, verdict: Verdict, rules: Ruleset, language: str) -> None:
+    """The text with the matched words coloured, the verdict, and why; rules by their title in `language`."""
+    out = console()
+    spans = [(match.start, match.end) for match in verdict.matches if not match.quoted]
+    _marked(out, text, spans)
+    _verdict_line(out, verdict_json(verdict))
+    titles = {
+        rule: rules.title(rule, language)
+        for rule in dict.fromkeys(match.rule for match in verdict.matches)
+    }
+    if titles:
+        _section(out, "rules", [f"{rule}: {one_line(title)}" for rule, title in titles.items()])
+    _section(out, "why", verdict.reasons)
 
 
-def print_decision(decision: Mapping[str, Any]) -> None:
+def decision_json(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored decision, with `untold`: why nobody was told, or None where somebody was or will be."""
+    return {**decision, "untold": untold(decision)}
+
+
+def print_decision(decision: Mapping[str, Any], zone: ZoneInfo) -> None:
     """A stored message: what was decided, who was told, and why nobody was."""
-    console = Console(highlight=False)
-    who = (decision.get("author") or {}).get("name") or "?"
-    head = f"{decision['platform']} {decision['kind']} {decision['id']}  {one_line(who)}"
-    console.print(head, style="bold", markup=False)
-    shown = Text(_same_length(decision["text"] or ""))
-    for match in decision["matches"]:
-        shown.stylize("reverse", match["start"], match["end"])
-    console.print(shown)
-    if decision["priority"] is not None:
-        _verdict_line(console, decision)
-    for reason in decision["reasons"]:
-        console.print(f"  {one_line(reason)}", markup=False)
-    console.print(f"rules: {decision['rules_version']}   route: {decision['route']}", markup=False)
-    if not decision["deliveries"]:
-        console.print("told: nobody yet", markup=False)
-    for row in decision["deliveries"]:
-        line = f"{row['destination']} {row['kind']} {row['state']} after {row['attempts']} attempts"
-        why = f": {one_line(row['reason'])}" if row["reason"] else ""
-        console.print(f"told: {line}{why}", markup=False)
-
-
-def print_status(rows: Mapping[str, Any], now: datetime) -> None:
-    """Accounts with their streams, then destinations, each with what is wrong if anything is."""
-    console = Console(highlight=False)
-    table = Table(title="accounts", title_justify="left")
-    for name in ("account", "platform", "stream", "last success", "failures", "trouble"):
-        table.add_column(name)
-    for account in rows["accounts"]:
-        for stream in account["streams"]:
-            table.add_row(
-                account["name"],
-                account["platform"],
-                stream["name"],
-                _ago(stream["last_success_at"], now),
-                str(stream["failures"]),
-                one_line(stream["last_error"] or ""),
-            )
-    console.print(table)
-    table = Table(title="destinations", title_justify="left")
-    for name in ("destination", "waiting", "dead", "last success", "paused until", "trouble"):
-        table.add_column(name)
-    for one in rows["destinations"]:
-        table.add_row(
-            one["name"],
-            str(one["pending"]),
-            str(one["dead"]),
-            _ago(one["last_success_at"], now),
-            one["paused_until"] or "",
-            one_line(one["last_error"] or ""),
+    out = console()
+    author = decision["author"] or {}
+    who = author.get("name") or author.get("handle") or author.get("native_id") or "unknown author"
+    way = "from" if decision["direction"] == "inbound" else "our own, by"
+    out.print(
+        Text(
+            f"{decision['platform']} {decision['kind']} {decision['id']}, {way} {one_line(who)}",
+            style="bold",
         )
-    console.print(table)
+    )
+    received = when(decision["received_at"], zone)
+    out.print(
+        Text(f"sent {when(decision['sent_at'], zone)}, received {received}, {zone}", style="dim")
+    )
+    if decision["text"] is None:
+        kinds = ", ".join(one["kind"] for one in decision["attachments"]) or "no attachment"
+        out.print(Text(f"(no text; {kinds})", style="dim"))
+    else:
+        spans = [(m["start"], m["end"]) for m in decision["matches"] if not m.get("quoted")]
+        _marked(out, decision["text"], spans)
+    for key in ("edited_at", "deleted_at"):
+        if decision[key]:
+            out.print(f"{key.removesuffix('_at')} {when(decision[key], zone)}")
+    if decision["priority"] is None:
+        out.print("not judged: only what customers write is")
+    else:
+        _verdict_line(out, decision)
+        _section(out, f"why, by rules {decision['rules_version']}", decision["reasons"])
+    if decision["conversation_priority"]:
+        labels = " ".join(decision["conversation_labels"]) or "no labels"
+        out.print(
+            f"conversation {decision['conversation_id']}: {decision['conversation_priority']}, {labels}"
+        )
+    out.print(f"route: {', '.join(decision['route']) or 'none'}")
+    _told(out, decision, zone)
 
 
-def print_deliveries(rows: Iterable[Mapping[str, Any]]) -> None:
-    table = Table()
-    for name in ("id", "destination", "kind", "state", "attempts", "created", "reason"):
-        table.add_column(name)
+def untold(decision: Mapping[str, Any]) -> str | None:
+    """Why nobody was told of a message, in words; None where somebody was told or will be."""
+    rows = decision["deliveries"]
+    if any(row["destination"] != NOBODY and row["state"] != "skipped" for row in rows):
+        return None
+    if decision["direction"] == "outbound":
+        return "it is our own message; nobody needs to be told of it"
+    reasons = list(dict.fromkeys(row["reason"] for row in rows if row["reason"]))
+    if reasons:
+        return "; ".join(_BACKFILL.get(reason, reason) for reason in reasons)
+    if decision["history"]:
+        return "it was sent before the account's first poll"
+    if decision["conversation_id"] is None:
+        return "it belongs to no conversation"
+    return "no delivery was made for it; that is a defect"
+
+
+def print_deliveries(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo) -> None:
+    shown = table("id", "destination", "kind", "state", "attempts", "created", "reason")
     for row in rows:
-        table.add_row(
+        shown.add_row(
             row["id"],
             row["destination"],
             row["kind"],
             row["state"],
             str(row["attempts"]),
-            row["created_at"],
-            one_line(row["reason"] or ""),
+            when(row["created_at"], zone),
+            Text(one_line(row["reason"] or "")),
         )
-    Console(highlight=False).print(table)
+    console().print(shown if shown.rows else "no deliveries")
 
 
-def csv_writer(rows: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
-    """CSV with the rows' keys as header; lists and objects as JSON; no cell is a formula."""
-    writer = None
-    for row in rows:
-        if writer is None:
-            writer = csv.writer(out)
-            writer.writerow(row)
-        writer.writerow([csv_safe(_cell(value)) for value in row.values()])
+def _told(out: Console, decision: Mapping[str, Any], zone: ZoneInfo) -> None:
+    why = untold(decision)
+    if why is not None:
+        out.print(Text(f"told: nobody, because {one_line(why)}"))
+    for row in decision["deliveries"]:
+        if row["destination"] == NOBODY:
+            continue
+        words = {
+            "sent": f"sent {when(row['sent_at'], zone)}",
+            "pending": "waits to be sent",
+            "held": "held back",
+            "skipped": "not needed",
+            "dead": f"given up after {row['attempts']} attempts",
+        }[row["state"]]
+        if row["state"] == "pending" and row["attempts"]:
+            words += f", {row['attempts']} attempts so far"
+        reason = f": {one_line(row['reason'])}" if row["reason"] else ""
+        out.print(Text(f"told: {row['destination']} {row['kind']} ({row['id']}) {words}{reason}"))
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+def _marked(out: Console, text: str, spans: Iterable[tuple[int, int]]) -> None:
+    shown = Text(_same_length(text))
+    for start, end in spans:
+        shown.stylize("reverse", start, end)
+    out.print(shown)
 
 
-def _verdict_line(console: Console, verdict: Mapping[str, Any]) -> None:
+def _section(out: Console, head: str, lines: Iterable[str]) -> None:
+    out.print(Text(f"{head}:"))
+    for line in lines:
+        out.print(Text(f"  {one_line(line)}"), soft_wrap=True)
+
+
+def _verdict_line(out: Console, verdict: Mapping[str, Any]) -> None:
     sentiment = verdict["sentiment"]
     line = Text(verdict["priority"], style=STYLES[verdict["priority"]])
     line.append(
@@ -149,21 +174,9 @@ def _verdict_line(console: Console, verdict: Mapping[str, Any]) -> None:
         f"{sentiment['label']} {sentiment['score']:+.2f} · {' '.join(verdict['tags']) or 'no labels'}",
         style="default",
     )
-    console.print(line)
+    out.print(line, soft_wrap=True)
 
 
 def _same_length(text: str) -> str:
     """The text with control characters shown as ·, so that offsets stay true."""
-    return "".join(
-        char if char == "\n" or char.isprintable() or ord(char) > 0xFFFF else "·" for char in text
-    )
-
-
-def _ago(at: str | None, now: datetime) -> str:
-    if at is None:
-        return "never"
-    seconds = max(int((now - datetime.fromisoformat(at)).total_seconds()), 0)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+    return "".join(char if char in _KEPT or char.isprintable() else "·" for char in text)

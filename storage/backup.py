@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from storage.schema import clock, conversation, dedup, delivery, message
 PAGES = 2000  # copied at a time, so that the daemon gets its turn
 
 
-def backup(db: Database, path: Path) -> None:
+def backup(
+    db: Database, path: Path, *, told: Callable[[int, int], None] = lambda _done, _all: None
+) -> None:
     """Write a consistent copy to `path` while the daemon runs; an older copy there is replaced only by a good one.
 
+    `told` hears how many pages of how many are copied, along the way.
     Raises SettingsError where that cannot be done, with PostgreSQL too: its own tools do it better.
     """
     if db.dialect != "sqlite":
@@ -36,7 +40,7 @@ def backup(db: Database, path: Path) -> None:
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as here,
             closing(sqlite3.connect(half)) as there,
         ):
-            here.backup(there, pages=PAGES)
+            here.backup(there, pages=PAGES, progress=lambda _, left, all: told(all - left, all))
             problems = [row[0] for row in there.execute("PRAGMA quick_check")]
             there.execute("PRAGMA journal_mode = DELETE")  # one file, nothing beside it
         if problems != ["ok"]:

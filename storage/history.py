@@ -124,6 +124,7 @@ def message_decision(connection: Connection, message_id: int) -> Line | None:
         select(delivery)
         .where(
             delivery.c.conversation_id == row.conversation_id,
+            delivery.c.conversation_id.is_not(None),  # the daemon's own notices are about none
             or_(delivery.c.message_id.is_(None), delivery.c.message_id == row.id),
         )
         .order_by(delivery.c.id)

@@ -179,10 +179,7 @@ class Server:
             self._thread.join(0.01)
             if not self._thread.is_alive():
                 config = self._server.config
-                raise Unavailable(
-                    f"cannot listen on {config.host}:{config.port}: another program has the port, or it is "
-                    "not ours to take; set http.listen"
-                )
+                raise Unavailable(f"cannot listen on {config.host}:{config.port}")
 
     def _run(self) -> None:
         with suppress(SystemExit):  # how uvicorn says that it cannot listen

@@ -1,0 +1,235 @@
+"""The verbs of `inboxd` that look into the store, and those that mend it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.arguments import opened, since_time
+from aggregator.errors import SettingsError
+
+app = typer.Typer()
+deliveries_app = typer.Typer(
+    no_args_is_help=True, help="The outbox: what was told, and what was not."
+)
+db_app = typer.Typer(no_args_is_help=True, help="The database: upgrade, backup, check.")
+
+Since = typer.Option(help="7d, 12h, or a time such as 2026-03-01T00:00:00Z.")
+Id = typer.Argument(metavar="ID", min=1, max=2**63 - 1)
+
+
+class What(StrEnum):
+    MESSAGES = "messages"
+    CONVERSATIONS = "conversations"
+    CLOCKS = "clocks"
+    DELIVERIES = "deliveries"
+
+
+class Format(StrEnum):
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class ReportFormat(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class Report(StrEnum):
+    RESPONSE_TIMES = "response-times"
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    HELD = "held"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON; times are UTC.")] = False,
+) -> None:
+    """Accounts and destinations: health, lag, backlog, last success."""
+    from aggregator.now import utc_now
+    from aggregator.sla.zone import zone_named
+    from aggregator.status import print_status, with_health
+    from storage.history import status_rows
+
+    with opened(context) as (settings, db):
+        with db.read() as conn:
+            rows = status_rows(conn)
+        now = utc_now()
+        state = with_health(
+            rows,
+            accounts={one.name: (one.connector, one.paused) for one in settings.accounts.values()},
+            destinations=tuple(settings.destinations),
+            now=now,
+        )
+    if as_json:
+        typer.echo(json.dumps(state, ensure_ascii=False, indent=2))
+    else:
+        print_status(state, now, zone_named(settings.timezone))
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    message_id: Annotated[int, typer.Argument(metavar="MESSAGE_ID", min=1, max=2**63 - 1)],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON; times are UTC.")] = False,
+) -> None:
+    """The whole decision on a message: matches, verdict, routes, deliveries, and why nobody was told."""
+    from aggregator.explaining import decision_json, print_decision
+    from aggregator.sla.zone import zone_named
+    from storage.history import message_decision
+
+    with opened(context) as (settings, db), db.read() as conn:
+        decision = message_decision(conn, message_id)
+    if decision is None:
+        raise SettingsError(f"no message {message_id}; `inboxd export messages` lists the ids")
+    if as_json:
+        typer.echo(json.dumps(decision_json(decision), ensure_ascii=False, indent=2))
+    else:
+        print_decision(decision, zone_named(settings.timezone))
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    which: Annotated[Report, typer.Argument()],
+    since: Annotated[str, Since] = "30d",
+    by: Annotated[
+        str, typer.Option(help="Groups, such as platform,priority; each with figures of its own.")
+    ] = "",
+    form: Annotated[ReportFormat, typer.Option("--format")] = ReportFormat.TABLE,
+) -> None:
+    """How long customers waited: met, breached, percentiles, unanswered."""
+    from aggregator import reports
+    from storage.clocks import clock_rows
+
+    try:
+        groups = reports.parse_by(by)
+    except ValueError as error:
+        raise typer.BadParameter(f"--by: {error}") from None
+    begin = since_time(since)
+    with opened(context) as (_, db), db.read() as conn:
+        rows = reports.response_times(clock_rows(conn, since=begin), groups)
+    typer.echo(reports.render(rows, form.value, groups), nl=False)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    what: Annotated[What, typer.Argument()],
+    since: Annotated[str | None, Since] = None,
+    form: Annotated[Format, typer.Option("--format")] = Format.JSONL,
+) -> None:
+    """Stream the store out."""
+    from aggregator.exporting import write_csv, write_jsonl
+    from aggregator.terminal import progress
+    from storage import history
+
+    begin = since_time(since)
+    stream = getattr(history, what.value)
+    with opened(context) as (_, db), db.read() as conn, progress(busy_stdout=True) as told:
+        rows = stream(conn, since=begin)
+        written = (
+            write_csv(what.value, rows, sys.stdout)
+            if form is Format.CSV
+            else write_jsonl(rows, sys.stdout)
+        )
+        for count in written:
+            if count % 500 == 0:
+                told.say(f"{count} {what.value} written")
+
+
+@deliveries_app.command("list")
+def list_deliveries(
+    context: typer.Context,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object a line; UTC.")] = False,
+) -> None:
+    """What is in the outbox, newest last."""
+    from aggregator.explaining import print_deliveries
+    from aggregator.sla.zone import zone_named
+    from storage.history import deliveries
+
+    with opened(context) as (settings, db), db.read() as conn:
+        rows = (row for row in deliveries(conn) if state is None or row["state"] == state.value)
+        if as_json:
+            for row in rows:
+                sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        else:
+            print_deliveries(rows, zone_named(settings.timezone))
+
+
+@deliveries_app.command("retry")
+def retry_deliveries(
+    context: typer.Context,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID…", min=1, max=2**63 - 1)] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Every dead one.")] = False,
+) -> None:
+    """Put dead deliveries back into the queue."""
+    from aggregator.now import utc_now
+    from storage.outbox import retry
+
+    if bool(ids) == dead:
+        raise typer.BadParameter("give IDs, or --dead")
+    with opened(context) as (_, db):
+        count = db.write(lambda conn: retry(conn, ids=ids or None, now=utc_now()))
+    typer.echo(f"{count} put back into the queue")
+    if ids and (missing := len(set(ids)) - count):
+        raise SettingsError(
+            f"{missing} of them left alone: only dead ones are retried; "
+            "`inboxd deliveries list --state dead` lists them"
+        )
+
+
+@db_app.command()
+def upgrade(context: typer.Context) -> None:
+    """Bring the database to this version; `run` does it too."""
+    with opened(context) as (_, db):
+        typer.echo(f"the database is at revision {db.revision}")
+
+
+@db_app.command()
+def backup(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="The file to write; replaced by a good copy only.")],
+) -> None:
+    """A consistent copy, while the daemon runs (SQLite; for PostgreSQL use pg_dump)."""
+    from aggregator.terminal import progress
+    from storage.backup import backup as copy
+
+    with opened(context) as (_, db), progress() as told:
+        copy(db, path, told=lambda done, all: told.say(f"{100 * done // max(all, 1)} % copied"))
+    typer.echo(f"written and checked: {path}")
+
+
+@db_app.command("check")
+def check_database(context: typer.Context) -> None:
+    """Integrity of the file and of what refers to what."""
+    from aggregator.terminal import progress
+    from storage.backup import check as look
+
+    with opened(context) as (_, db), progress() as told:
+        told.say("looking at every row")
+        problems = look(db)
+    if problems:
+        raise SettingsError(
+            *(f"database: {problem}" for problem in problems),
+            "database: restore a backup, or keep a copy of the file before anything else is tried",
+        )
+    typer.echo("the database is sound")
+
+
+app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(db_app, name="db")

@@ -1,0 +1,164 @@
+"""`inboxd status`: each stream and destination with how far behind it is and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+
+from aggregator.destinations.escape import one_line
+from aggregator.terminal import console, table, when
+
+OVERDUE = timedelta(minutes=2)  # a poll that is due so long ago is not read by anybody
+STYLES = {"ok": "green", "waiting": "dim", "retrying": "yellow", "late": "yellow", "paused": "red"}
+
+
+def with_health(
+    rows: Mapping[str, Any],
+    *,
+    accounts: Mapping[str, tuple[str, bool]],
+    destinations: Collection[str],
+    now: datetime,
+) -> dict[str, Any]:
+    """The store's rows with `health` and `lag_ms` in each, and what the settings name and nobody read yet.
+
+    `accounts`: name → (connector, paused). `health` of a stream: `ok`, `late` (due, and nobody reads it),
+    `retrying`, `paused` (until a time, or by the settings), `waiting` (never read). `lag_ms`: since it was
+    last read whole. `backlog`: what waits in all.
+    """
+    stored = {row["name"]: row for row in rows["accounts"]}
+    for name, (connector, _) in accounts.items():
+        stored.setdefault(
+            name,
+            {
+                "name": name,
+                "platform": connector,
+                "first_poll_at": None,
+                "pushes_waiting": 0,
+                "streams": [],
+            },
+        )
+    told = {row["name"]: row for row in rows["destinations"]}
+    for name in destinations:
+        told.setdefault(name, {"name": name, "pending": 0, "dead": 0, **_NEVER_SENT})
+    found = []
+    for row in sorted(stored.values(), key=lambda row: str(row["name"])):
+        stopped = accounts.get(row["name"], ("", False))[1]
+        streams = [
+            {**one, "health": _stream(one, now, stopped), "lag_ms": _lag(one, now)}
+            for one in row["streams"]
+        ]
+        found.append({**row, "paused": stopped, "streams": streams})
+    sinks = [{**row, "health": _sink(row, now)} for _, row in sorted(told.items())]
+    return {
+        "accounts": found,
+        "destinations": sinks,
+        "backlog": {
+            "deliveries": sum(row["pending"] for row in sinks),
+            "dead": sum(row["dead"] for row in sinks),
+            "pushes": sum(row["pushes_waiting"] for row in found),
+        },
+    }
+
+
+def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> None:
+    """For a person: times in `zone`, or as how long ago."""
+    out = console()
+    streams = table("account", "platform", "stream", "health", "last read", "next", "trouble")
+    for account in status["accounts"]:
+        for stream in account["streams"] or [_NEVER_READ]:
+            streams.add_row(
+                account["name"],
+                account["platform"],
+                stream["name"],
+                _health("paused" if account["paused"] else stream["health"]),
+                ago(stream["last_success_at"], now),
+                _next(stream, zone, stopped=account["paused"]),
+                Text(_trouble(stream)),
+            )
+    out.print(streams if streams.rows else "no accounts")
+    sinks = table("destination", "health", "waiting", "dead", "last sent", "next", "trouble")
+    for row in status["destinations"]:
+        sinks.add_row(
+            row["name"],
+            _health(row["health"]),
+            str(row["pending"]),
+            Text(str(row["dead"]), style="red" if row["dead"] else ""),
+            ago(row["last_success_at"], now),
+            f"not before {when(row['paused_until'], zone)}" if row["health"] == "paused" else "",
+            Text(_trouble(row)),
+        )
+    out.print(sinks if sinks.rows else "no destinations")
+    backlog = status["backlog"]
+    out.print(
+        f"backlog: {backlog['deliveries']} notices to send, {backlog['pushes']} callbacks to read; "
+        f"{backlog['dead']} dead"
+        + (": inboxd deliveries list --state dead" if backlog["dead"] else "")
+    )
+
+
+def ago(at: str | None, now: datetime) -> str:
+    if at is None:
+        return "never"
+    seconds = max(int((now - datetime.fromisoformat(at)).total_seconds()), 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+_NEVER_SENT = {"paused_until": None, "failures": 0, "last_error": None, "last_success_at": None}
+_NEVER_READ = {"name": "–", "health": "waiting", "next_poll_at": None, **_NEVER_SENT}
+
+
+def _stream(row: Mapping[str, Any], now: datetime, stopped: bool) -> str:
+    if stopped or _later(row["paused_until"], now):
+        return "paused"
+    if row["failures"]:
+        return "retrying"
+    if row["last_success_at"] is None:
+        return "waiting"
+    due = row["next_poll_at"]
+    late = due is not None and now - datetime.fromisoformat(due) > OVERDUE
+    return "late" if late else "ok"
+
+
+def _sink(row: Mapping[str, Any], now: datetime) -> str:
+    if _later(row["paused_until"], now):
+        return "paused"
+    if row["failures"]:
+        return "retrying"
+    return "waiting" if row["last_success_at"] is None else "ok"
+
+
+def _later(at: str | None, now: datetime) -> bool:
+    return at is not None and datetime.fromisoformat(at) > now
+
+
+def _lag(row: Mapping[str, Any], now: datetime) -> int | None:
+    if row["last_success_at"] is None:
+        return None
+    lag = now - datetime.fromisoformat(row["last_success_at"])
+    return max(int(lag.total_seconds() * 1000), 0)
+
+
+def _health(word: str) -> Text:
+    return Text(word, style=STYLES[word])
+
+
+def _next(stream: Mapping[str, Any], zone: ZoneInfo, *, stopped: bool) -> str:
+    if stopped:
+        return "when the settings say so"
+    if stream["health"] == "paused":
+        return f"not before {when(stream['paused_until'], zone)}"
+    return when(stream["next_poll_at"], zone)
+
+
+def _trouble(row: Mapping[str, Any]) -> str:
+    if not row["failures"]:
+        return ""
+    times = "" if row["failures"] == 1 else f"{row['failures']} times in a row: "
+    return times + one_line(row["last_error"] or "no reason was kept")
