@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 
 from aggregator import logs
@@ -26,6 +27,8 @@ def main(names: list[str]) -> int:
         print(f"no {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     logs.configure({"INBOXD_LOG_LEVEL": "error", "INBOXD_LOG_FORMAT": "json"})
+    # Of the embedded PostgreSQL, where root has no XDG_RUNTIME_DIR.
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
     fine = True
     for name in names or BENCHES:
         measured: list[Figure] = import_module(f"bench.{name}").measure()

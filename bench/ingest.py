@@ -1,6 +1,6 @@
 """What storing a page costs, against the same rows through the bare driver, paired in one run.
 
-`python bench/ingest.py [--seconds 20]`. For SQLite (synchronous=FULL) and PostgreSQL it prints messages a second
+`python -m bench.ingest [--seconds 20]`. For SQLite (synchronous=FULL) and PostgreSQL it prints messages a second
 of three things, interleaved, medians:
 
 - bare: the driver's executemany of exactly the rows of the page, one transaction.
@@ -49,6 +49,7 @@ from aggregator.model import (
     StoredMessage,
     Verdict,
 )
+from bench.figures import Figure
 from storage import conversation_rows, message_rows
 from storage.engine import Database
 from storage.leases import acquire
@@ -88,6 +89,23 @@ def main() -> None:
             p50, p95 = pick_up(db)
             print(f"{name:<11} commit to pick-up: p50 {p50:.1f} ms, p95 {p95:.1f} ms", flush=True)
             db.close()
+
+
+def measure(seconds: float = 8.0) -> list[Figure]:
+    """Of this, what `python -m bench` shows; pick-up by a real sender is bench/pickup.py."""
+    figures = []
+    for name, opened in (("sqlite", sqlite_url), ("postgresql", postgresql_url)):
+        with opened() as url:
+            db = Database.open(url, now=lambda: datetime.now(UTC))
+            for size in (100, 200):
+                bare, ours = paired(db, size, seconds)
+                target = f"≥ {TARGETS[name]:.2f}"
+                figures += [
+                    Figure(f"{name}, {size} a page: of the bare driver", ours / bare, "", target),
+                    Figure(f"{name}, {size} a page: messages a second", ours),
+                ]
+            db.close()
+    return figures
 
 
 def paired(db: Database, size: int, seconds: float) -> tuple[float, float]:

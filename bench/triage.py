@@ -15,6 +15,7 @@ from statistics import median
 from aggregator.triage.loader import load
 from aggregator.triage.ruleset import Subject
 from aggregator.triage.text import Folder
+from bench.figures import Figure
 
 RULES = Path(__file__).parents[1] / "rules"
 COPIES = 40
@@ -41,6 +42,24 @@ POSTS = (
 
 
 def main(rounds: int = 30) -> None:
+    cost = costs(rounds)
+    print(f"NFKC + casefold   {cost['floor']:8.2f} µs a post")
+    print(f"fold              {cost['fold']:8.2f} µs a post, {cost['fold'] / cost['floor']:.2f}x")
+    print(f"judged, explained {cost['judge']:8.2f} µs a post, {cost['judge'] / cost['floor']:.2f}x")
+
+
+def measure() -> list[Figure]:
+    """What `python -m bench` shows of it."""
+    cost = costs(30)
+    return [
+        Figure("folded, times NFKC + casefold", cost["fold"] / cost["floor"], "x"),
+        Figure("judged with reasons, times NFKC + casefold", cost["judge"] / cost["floor"], "x"),
+        Figure("judged with reasons", cost["judge"], "µs"),
+    ]
+
+
+def costs(rounds: int) -> dict[str, float]:
+    """Microseconds a post, by what is done to it."""
     rules = load(RULES)
     posts = [f"{post}{number}" for number in range(COPIES) for post in POSTS]
     subjects = [Subject(post, platform="weibo") for post in posts]
@@ -63,12 +82,9 @@ def main(rounds: int = 30) -> None:
     for _ in range(rounds + 2):  # the first two warm up
         for name, work in works.items():
             times[name].append(_timed(work) / len(posts) * 1e6)
-    cost = {name: median(rows[2:]) for name, rows in times.items()}
     mean = sum(map(len, posts)) / len(posts)
     print(f"{len(rules.rules)} rules, {len(posts)} posts of {mean:.0f} characters, {rounds} rounds")
-    print(f"NFKC + casefold   {cost['floor']:8.2f} µs a post")
-    print(f"fold              {cost['fold']:8.2f} µs a post, {cost['fold'] / cost['floor']:.2f}x")
-    print(f"judged, explained {cost['judge']:8.2f} µs a post, {cost['judge'] / cost['floor']:.2f}x")
+    return {name: median(rows[2:]) for name, rows in times.items()}
 
 
 def _timed(work: Callable[[], None]) -> float:
