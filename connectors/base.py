@@ -98,4 +98,23 @@ class Backfills(Protocol):
         ...
 
 
+class Authorizes(Protocol):
+    """The walk to a token at a terminal: an operator opens a page, agrees, and brings back where it led.
+
+    A connector whose platform has such a walk offers it before there is a token to construct it with:
+    `Class.authorization(options, keep=keep, now=now) -> Authorizes`, a static method.
+    """
+
+    def begin(self) -> tuple[str, str]:
+        """The page to open in a browser, and the `state` that comes back with the answer."""
+        ...
+
+    def finish(self, answer: str) -> None:
+        """`answer`: the address that the browser was led to, or the code in it. The token is in the Keep then.
+
+        Raises Rejected where the answer is none, or not to this beginning; else as `poll` does.
+        """
+        ...
+
+
 Now = Callable[[], datetime]
