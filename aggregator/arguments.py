@@ -36,17 +36,14 @@ def settings_of(context: typer.Context) -> Settings:
 @contextmanager
 def opened(context: typer.Context) -> Iterator[tuple[Settings, Database]]:
     """The settings and their store, closed in the end; a store that cannot be read is told in words."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from aggregator.app import open_database
-    from storage.connect import unusable
+    from storage.connect import spoken
 
     settings = settings_of(context)
     db = open_database(settings, utc_now)
     try:
-        yield settings, db
-    except SQLAlchemyError as error:
-        raise unusable(db.url, error) from None
+        with spoken(db.url):
+            yield settings, db
     finally:
         db.close()
 

@@ -73,11 +73,14 @@ def status(
             accounts={one.name: (one.connector, one.paused) for one in settings.accounts.values()},
             destinations=tuple(settings.destinations),
             now=now,
+            staged=settings.sandbox,
         )
     if as_json:
         typer.echo(json.dumps(state, ensure_ascii=False, indent=2))
     else:
         print_status(state, now, zone_named(settings.timezone))
+        if settings.sandbox:
+            typer.echo("sandbox: the times are the played hour's, not this clock's")
 
 
 @app.command()

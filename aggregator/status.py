@@ -22,12 +22,14 @@ def with_health(
     accounts: Mapping[str, tuple[str, bool]],
     destinations: Collection[str],
     now: datetime,
+    staged: bool = False,
 ) -> dict[str, Any]:
     """The store's rows with `health` and `lag_ms` in each, and what the settings name and nobody read yet.
 
-    `accounts`: name → (connector, paused). `health` of a stream: `ok`, `late` (due, and nobody reads it),
-    `retrying`, `paused` (until a time, or by the settings), `waiting` (never read). `lag_ms`: since it was
-    last read whole. `backlog`: what waits in all.
+    `accounts`: name → (connector, paused). `health` of a stream: `ok`, `late` (the whole account is due, and
+    nobody reads it), `retrying`, `paused` (until a time, or by the settings), `waiting` (never read).
+    `lag_ms`: since it was last read. `backlog`: what waits in all. `staged`: the times are a sandbox's, which
+    runs by a clock of its own, so that nothing can be called late.
     """
     stored = {row["name"]: row for row in rows["accounts"]}
     for name, (connector, _) in accounts.items():
@@ -47,8 +49,10 @@ def with_health(
     found = []
     for row in sorted(stored.values(), key=lambda row: str(row["name"])):
         stopped = accounts.get(row["name"], ("", False))[1]
+        # A stream that is pushed to is due for ever; what is polled shows whether anybody reads the account.
+        late = not staged and bool(row["streams"]) and all(_due(o, now) for o in row["streams"])
         streams = [
-            {**one, "health": _stream(one, now, stopped), "lag_ms": _lag(one, now)}
+            {**one, "health": _stream(one, now, stopped, late), "lag_ms": _lag(one, now)}
             for one in row["streams"]
         ]
         found.append({**row, "paused": stopped, "streams": streams})
@@ -114,15 +118,18 @@ _NEVER_SENT = {"paused_until": None, "failures": 0, "last_error": None, "last_su
 _NEVER_READ = {"name": "–", "health": "waiting", "next_poll_at": None, **_NEVER_SENT}
 
 
-def _stream(row: Mapping[str, Any], now: datetime, stopped: bool) -> str:
+def _due(row: Mapping[str, Any], now: datetime) -> bool:
+    due = row["next_poll_at"]
+    return due is not None and now - datetime.fromisoformat(due) > OVERDUE
+
+
+def _stream(row: Mapping[str, Any], now: datetime, stopped: bool, late: bool) -> str:
     if stopped or _later(row["paused_until"], now):
         return "paused"
     if row["failures"]:
         return "retrying"
     if row["last_success_at"] is None:
         return "waiting"
-    due = row["next_poll_at"]
-    late = due is not None and now - datetime.fromisoformat(due) > OVERDUE
     return "late" if late else "ok"
 
 

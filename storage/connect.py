@@ -6,6 +6,8 @@ import ctypes
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,15 @@ def unusable(url: URL, error: Exception) -> SettingsError:
     else:
         remedy = "check that the server runs, and the host, user, password and database name"
     return SettingsError(f"database: {shown(url)} cannot be opened: {reason}; {remedy}")
+
+
+@contextmanager
+def spoken(url: URL) -> Iterator[None]:
+    """Trouble of the database inside is told as `unusable` tells it, for whoever has a person before them."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise unusable(url, error) from None
 
 
 def sqlite_warnings(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> list[str]:

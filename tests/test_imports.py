@@ -85,7 +85,10 @@ MAY: dict[str, set[str]] = {
 # The doors: they compose or show, and nothing below imports them.
 DOORS = {
     f"aggregator.{name}"
-    for name in ("app", "cli", "__main__", "arguments", "running", "demo", "checking", "explaining")
+    for name in (
+        *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking"),
+        *("explaining", "exporting", "status", "terminal"),
+    )
 }
 ONE_PLACE = {
     "tweepy": "connectors.x",

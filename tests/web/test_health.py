@@ -98,7 +98,10 @@ def test_metrics_are_clean_under_the_conventions(tmp_path: Path, db_url: str) ->
         site = Site(daemon.server.port, daemon.db, daemon.metrics, {})
         body = words("还没发货，客服也不理人", NOW).encode()
         site.ask("POST", "/callbacks/shop", signed(TOKEN, NOW), body=body)
-        daemon.pollers["shop"].tick()
+        until = time.monotonic() + 20
+        while "inboxd_messages_ingested_total{" not in site.ask("GET", "/metrics").text:
+            assert time.monotonic() < until
+            daemon.pollers["shop"].drain()
         answer = site.ask("GET", "/metrics")
     finally:
         daemon.stop()
