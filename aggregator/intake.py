@@ -26,6 +26,7 @@ from aggregator.model import (
     Verdict,
     Version,
 )
+from aggregator.sla.waits import whole_ms
 from aggregator.telling import Teller
 from aggregator.threads import Draft, conversation_key, opened, over, settle, subject
 from aggregator.triage.ruleset import Ruleset
@@ -76,15 +77,15 @@ class _Intake:
         self.known = known
         self.account = account
         self.rules = rules
-        self.now = now
+        self.now = whole_ms(now)  # as it is stored
         self.new_id = new_id
-        self.first_poll_at = known.first_poll_at or now
+        self.first_poll_at = known.first_poll_at or self.now
         self.drafts: dict[int, Draft] = {}
         self.open: dict[str, Draft] = {}
         for one in sorted(known.conversations, key=lambda one: one.conversation.id):
-            draft = Draft(
-                one.conversation, list(one.entries), one.clocks, one.conversation.destinations
-            )
+            # The store tells what came before the first poll; whether that runs no clock is the account's.
+            entries = [replace(entry, history=self._quiet(entry.at)) for entry in one.entries]
+            draft = Draft(one.conversation, entries, one.clocks, one.conversation.destinations)
             self.drafts[one.conversation.id] = draft
             if one.conversation.state is not ConversationState.CLOSED:
                 self.open[one.conversation.key] = draft
@@ -139,7 +140,7 @@ class _Intake:
         edited = (
             message.edited_at is not None
             and before.deleted_at is None
-            and (before.edited_at is None or message.edited_at > before.edited_at)
+            and (before.edited_at is None or whole_ms(message.edited_at) > before.edited_at)
         )
         if not (withdrawn or edited):
             self.repeated += 1
@@ -237,7 +238,7 @@ class _Intake:
         key = conversation_key(message)
         draft = self.open.get(key)
         if draft is not None:
-            if not over(draft.conversation, at):
+            if not over(draft, at):
                 return draft
             draft.conversation = replace(
                 draft.conversation, state=ConversationState.CLOSED, closed_at=self.now
@@ -316,11 +317,13 @@ class _Intake:
         draft.added.append(stored)
         if stored.message.direction is Direction.INBOUND and at < draft.conversation.opened_at:
             draft.conversation = replace(draft.conversation, opened_at=at)
+        gone_at = stored.message.deleted_at
         entry = Entry(
             stored.id,
             stored.message.direction,
             at,
             stored.received_at,
+            withdrawn_at=None if gone_at is None else clamped(gone_at, self.now),
             history=self._quiet(at),
         )
         draft.entries.append(entry)

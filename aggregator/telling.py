@@ -11,6 +11,7 @@ from aggregator.model import (
     Conversation,
     Delivery,
     DeliveryState,
+    Direction,
     NoticeKind,
     StoredMessage,
 )
@@ -41,9 +42,10 @@ class Teller:
             yield from self._backfilled(conversation)
             return
         if not conversation.destinations:
-            if draft.new or (fresh and not draft.before):
+            asked = [one for one in fresh if one.message.direction is Direction.INBOUND]
+            if asked:
                 names = ", ".join(conversation.routes)
-                yield self._skipped(conversation, f"route {names} tells nobody")
+                yield self._skipped(conversation, f"route {names} tells nobody", asked[-1].id)
             return
         for destination in conversation.destinations:
             if destination in draft.before:
@@ -88,16 +90,15 @@ class Teller:
 
     def _backfilled(self, conversation: Conversation) -> Iterator[Delivery]:
         if self.backfill is not Backfill.ALERT:
-            yield self._skipped(conversation, f"backfill: {self.backfill}")
+            yield self._skipped(conversation, f"backfill: {self.backfill}", conversation.id)
             return
         for destination in conversation.destinations:
             key = f"backfill:{conversation.id}:{destination}"
             row = self._delivery(conversation, destination, NoticeKind.DIGEST, key)
             yield replace(row, due_at=self.now + GATHER)
 
-    def _skipped(self, conversation: Conversation, reason: str) -> Delivery:
-        key = f"{NOBODY}:{conversation.id}"
-        row = self._delivery(conversation, NOBODY, NoticeKind.CARD, key)
+    def _skipped(self, conversation: Conversation, reason: str, about: int) -> Delivery:
+        row = self._delivery(conversation, NOBODY, NoticeKind.CARD, f"{NOBODY}:{about}")
         return replace(row, state=DeliveryState.SKIPPED, reason=reason)
 
     def _delivery(

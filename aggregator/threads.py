@@ -81,14 +81,17 @@ def opened(
     return Draft(conversation, [], ())
 
 
-def over(conversation: Conversation, at: datetime) -> bool:
-    """Whether a message at `at` starts anew instead of joining (semantics.md, "Conversations")."""
-    if conversation.state is ConversationState.RESOLVED and conversation.resolved_at:
-        return at - conversation.resolved_at >= REOPEN_FOR
-    last = max(
-        filter(None, (conversation.last_inbound_at, conversation.last_outbound_at)),
-        default=conversation.opened_at,
-    )
+def over(draft: Draft, at: datetime) -> bool:
+    """Whether a message at `at` starts anew instead of joining (semantics.md, "Conversations").
+
+    Judged on every message so far, those of this page included: how a platform cuts its pages means nothing.
+    """
+    conversation = draft.conversation
+    last = max((entry.at for entry in draft.entries), default=conversation.opened_at)
+    if draft.entries and all(entry.history for entry in draft.entries):
+        return at - last >= REOPEN_FOR  # settled, once this page is
+    if conversation.state is ConversationState.RESOLVED and not _wrote(draft):
+        return at - (conversation.resolved_at or last) >= REOPEN_FOR
     return at - last >= IDLE_FOR[conversation.kind]
 
 
@@ -129,12 +132,16 @@ def _state(conversation: Conversation, draft: Draft) -> Conversation:
         # What came before us is nobody's task: it counts as settled until the customer writes again.
         settled = max(filter(None, (last_in, last_out)), default=conversation.opened_at)
         return replace(conversation, state=ConversationState.RESOLVED, resolved_at=settled)
-    wrote = any(one.message.direction is Direction.INBOUND for one in draft.added)
-    if conversation.state is ConversationState.RESOLVED and not wrote:
+    if conversation.state is ConversationState.RESOLVED and not _wrote(draft):
         return conversation
     answered = last_out is not None and (last_in is None or last_out >= last_in)
     state = ConversationState.WAITING if answered else ConversationState.OPEN
     return replace(conversation, state=state, resolved_at=None)
+
+
+def _wrote(draft: Draft) -> bool:
+    """Whether the customer has written on this page."""
+    return any(one.message.direction is Direction.INBOUND for one in draft.added)
 
 
 def _route(conversation: Conversation, draft: Draft, rules: Ruleset, now: datetime) -> Conversation:
