@@ -8,21 +8,25 @@ given, signs every call: https://developers.facebook.com/docs/graph-api/guides/s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from aggregator.errors import RateLimited, Unauthorized, Unavailable
-from aggregator.model import Direction, Identity, Message, Page
+from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
+from aggregator.model import Accepted, Direction, Identity, Message, Page, Push
 from connectors.base import Keep, Now, Options
+from connectors.facebook import webhook
+from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
 from connectors.facebook.comments import poll_comments
 from connectors.facebook.graph import PageGraph
 from connectors.facebook.inbox import poll_inbox
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import post_message, review_message
-from connectors.facebook.walks import DAY_MS, Edge, poll_edges
+from connectors.facebook.walks import DAY_MS, Edge, poll_edges, read_edges_cursor
+from connectors.facebook.wanted import MOST, fetch, next_wanted, want
 from connectors.fields import parse_time
 from connectors.payload import mapping, name, native
 
@@ -64,20 +68,31 @@ class FacebookOptions(Options):
     page_id: str = Field(pattern=r"^[0-9]{1,20}$")
     access_token: SecretStr
     app_secret: SecretStr | None = None
+    verify_token: SecretStr | None = None  # with app_secret: webhooks are taken
+    instagram: bool = False
     graph_version: Annotated[
         str, BeforeValidator(_with_v), Field(pattern=r"^v[0-9]{1,3}\.[0-9]$")
     ] = "v26.0"
 
 
 class Facebook:
-    """One Page. A poll makes one call; walks and the set of live posts are in the cursors."""
+    """One Page. A poll makes one call; walks and the set of live posts are in the cursors.
+
+    Webhooks come on top where `verify_token` and `app_secret` are given: they are quick, polling is what
+    makes sure.
+    """
 
     options: ClassVar[type[Options]] = FacebookOptions
     streams: tuple[str, ...] = STREAMS
 
     def __init__(self, options: FacebookOptions, *, keep: Keep, now: Now) -> None:
         self._page_id = options.page_id
+        self._options = options
+        self._keep = keep
         self._now = now
+        takes = options.verify_token is not None and options.app_secret is not None
+        self.pushed: tuple[str, ...] = (webhook.STREAM,) if takes else ()
+        self.streams = (*STREAMS, *self.pushed)
         self._token = options.access_token.get_secret_value()
         secret = options.app_secret
         self._graph = PageGraph(
@@ -108,6 +123,31 @@ class Facebook:
             note=self._version_note(),
         )
 
+    # --- webhooks -------------------------------------------------------------------------------
+
+    def verify(self, request: Push) -> Accepted:
+        token, secret = self._options.verify_token, self._options.app_secret
+        if token is None or secret is None:
+            raise Rejected("no webhooks here: verify_token and app_secret are not set", status=404)
+        return webhook.accepted(
+            request,
+            verify_token=token.get_secret_value(),
+            app_secret=secret.get_secret_value(),
+        )
+
+    def read(self, raw: Sequence[bytes]) -> Page:
+        """Messages; and the streams to be polled for what was only named."""
+        found = webhook.read(
+            raw,
+            page_id=self._page_id,
+            instagram_id=self._keep.get("instagram") if self._options.instagram else None,
+            instagram=self._options.instagram,
+        )
+        untold = want(self._keep, found.wanted)
+        return Page((*found.messages, *untold), None, wake=tuple(found.wake))
+
+    # --- lists ----------------------------------------------------------------------------------
+
     def poll(self, stream: str, cursor: str | None) -> Page:
         if not self._known:
             self._whose_token()
@@ -127,6 +167,19 @@ class Facebook:
 
     def _posts(self, cursor: str | None) -> Page:
         """What others posted. The Page's own posts are no messages: only their comments are."""
+        before = read_edges_cursor(cursor)
+        if before.walk is None and before.edge == 0:
+            one = next_wanted(self._keep, before.asked)
+            if one is not None:
+                message = fetch(
+                    self._graph,
+                    one,
+                    page_id=self._page_id,
+                    post_fields=_POST_FIELDS,
+                    comment_fields=COMMENT_FIELDS,
+                )
+                asked = replace(before, asked=(*before.asked, one["id"])[-MOST:])
+                return Page((message,) if message else (), asked.text(), more=True)
         raws, at, more = poll_edges(self._graph, self._page_id, _POSTS, cursor, now=self._now())
         every = (post_message(raw, page_id=self._page_id) for raw in raws)
         others = (one for one in every if one.direction is Direction.INBOUND)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
-from aggregator.model import Attachment, Author, Direction, Kind, Message
+from aggregator.model import Attachment, Author, Direction, Kind, Message, ReplyWindow
 from connectors.facebook.attached import (
     comment_attachments,
     message_attachments,
@@ -15,6 +16,7 @@ from connectors.fields import digest, parse_time, raw_json
 from connectors.payload import items, mapping, name, native, words
 
 WWW = "https://www.facebook.com"
+WINDOW = timedelta(hours=24)
 
 
 def author_of(raw: Any) -> Author | None:
@@ -119,9 +121,14 @@ def review_message(raw: dict[str, Any]) -> Message:
 
 
 def direct_message(
-    raw: dict[str, Any], *, page_id: str, person: str | None, link: str | None
+    raw: dict[str, Any],
+    *,
+    page_id: str,
+    person: str | None,
+    link: str | None,
+    platform: str = "facebook",
 ) -> Message:
-    """A Messenger message; `person` is who the thread is with."""
+    """A Messenger message; `person` is who the thread is with, `page_id` who we are in it."""
     marks: list[str] = []
     author = _author(raw.get("from"), marks)
     sender = author.native_id if author else None
@@ -129,20 +136,30 @@ def direct_message(
     if person is None:
         to = (native(mapping(one).get("id")) for one in items(mapping(raw.get("to")).get("data")))
         person = next((one for one in to if one and one != page_id), None) if ours else sender
+    sent_at = _time(raw.get("created_time"), marks)
     return Message(
         native_id=_id(raw, marks).removeprefix("m_"),  # callbacks name the same message without it
-        platform="facebook",
+        platform=platform,
         kind=Kind.DIRECT_MESSAGE,
         direction=Direction.OUTBOUND if ours else Direction.INBOUND,
         author=author,
         text=words(raw.get("message"), marks),
-        sent_at=_time(raw.get("created_time"), marks),
+        sent_at=sent_at,
         person=person,
         url=link,
+        reply_window=None if ours else window(sent_at),
         attachments=message_attachments(raw),
         raw=_raw(raw),
         marks=tuple(marks),
     )
+
+
+def window(sent_at: datetime | None) -> ReplyWindow | None:
+    """A day from the customer's message; what we send opens nothing.
+
+    https://developers.facebook.com/docs/messenger-platform/policy/policy-overview
+    """
+    return ReplyWindow(sent_at + WINDOW) if sent_at is not None else None
 
 
 def _id(raw: dict[str, Any], marks: list[str]) -> str:

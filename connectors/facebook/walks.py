@@ -96,10 +96,13 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class EdgesCursor:
+    """`asked`: ids that were asked for by themselves, and are in the store with this cursor."""
+
     high: dict[str, int]
     edge: int = 0
     walk: Walk | None = None
     first: bool = False
+    asked: tuple[str, ...] = ()
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -115,6 +118,7 @@ def read_edges_cursor(text: str | None) -> EdgesCursor:
             int(told["edge"]),
             None if walk is None else Walk(**walk),
             bool(told["first"]),
+            tuple(map(str, told.get("asked", ()))),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return EdgesCursor({}, first=True)

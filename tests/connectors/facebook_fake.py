@@ -12,6 +12,7 @@ from typing import Any
 
 from aggregator.model import Message
 from aggregator.sandbox.base import Answer, Fault, Request, Standin, answer
+from connectors.base import Keep
 from connectors.facebook import Facebook, FacebookOptions
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -45,11 +46,13 @@ class FakeGraph(Standin):
         self.dead_positions = 0
         self.refused: dict[str, tuple[int, str]] = {}
         self.me = PAGE
+        self.objects: dict[str, dict[str, Any]] = {}
         self.asked: list[Request] = []
         self.on_conversations: Callable[[], None] | None = None
         self.route("GET", r"/v26\.0/me", lambda r, _: answer({"id": self.me, "name": "Acme 香港"}))
         self.route("GET", r"/v26\.0/debug_token", self._debug)
         self.route("GET", r"/v26\.0/([^/]+)/(\w+)", self._edge)
+        self.route("GET", r"/v26\.0/([^/]+)", self._object)
 
     def handle(self, request: Request) -> Answer:
         self.asked.append(request)
@@ -103,6 +106,10 @@ class FakeGraph(Standin):
         assert request.query["input_token"] == TOKEN
         ends = int((NOW + timedelta(days=50)).timestamp())
         return answer({"data": {"is_valid": True, "expires_at": 0, "data_access_expires_at": ends}})
+
+    def _object(self, request: Request, match: Any) -> Answer:
+        found = self.objects.get(match.group(1))
+        return answer(found) if found else error(100, "Unsupported get request", 33)
 
     def _edge(self, request: Request, match: Any) -> Answer:
         of, edge = match.groups()
@@ -179,7 +186,7 @@ class NoKeep:
         return True
 
 
-def connect(graph: FakeGraph, **more: Any) -> Facebook:
+def connect(graph: FakeGraph, *, keep: Keep | None = None, **more: Any) -> Facebook:
     given = {
         "page_id": PAGE,
         "access_token": TOKEN,
@@ -187,7 +194,7 @@ def connect(graph: FakeGraph, **more: Any) -> Facebook:
         "base_url": graph.base_url,
     }
     options = FacebookOptions.model_validate({**given, **more})
-    return Facebook(options, keep=NoKeep(), now=lambda: graph.clock)
+    return Facebook(options, keep=keep or NoKeep(), now=lambda: graph.clock)
 
 
 def walk(

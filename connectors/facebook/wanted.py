@@ -1,0 +1,98 @@
+"""What a webhook only named, until a poll has asked for it: kept in a row that replicas share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from aggregator.model import Direction, Kind, Message
+from connectors.base import Keep
+from connectors.facebook.graph import PageGraph
+from connectors.facebook.refusals import Forbidden, Missing
+from connectors.facebook.shapes import comment_message, post_message
+from connectors.fields import parse_time, raw_json
+from connectors.payload import items, mapping, name, native
+
+KEY = "wanted"
+MOST = 200
+_RACES = 8
+
+
+def want(keep: Keep, more: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
+    """Remember these. What finds no room is told as far as it is known, at once."""
+    if not more:
+        return ()
+    for _ in range(_RACES):
+        before = keep.get(KEY)
+        known = _read(before)
+        ids = {one["id"] for one in known}
+        fresh = list({one["id"]: one for one in more if one["id"] not in ids}.values())
+        room = MOST - len(known)
+        after = known + fresh[:room]
+        if after == known or keep.swap(KEY, before, json.dumps(after, ensure_ascii=True)):
+            return tuple(nameless(one) for one in fresh[room:])
+    return tuple(nameless(one) for one in more)
+
+
+def next_wanted(keep: Keep, asked: Collection[str]) -> dict[str, Any] | None:
+    """The oldest of what is wanted. `asked`: what the stored cursor says was found; it is dropped now."""
+    for _ in range(_RACES):
+        before = keep.get(KEY)
+        known = _read(before)
+        left = [one for one in known if one["id"] not in asked]
+        if len(left) == len(known) or keep.swap(
+            KEY, before, json.dumps(left, ensure_ascii=True) if left else None
+        ):
+            return left[0] if left else None
+    return None
+
+
+def fetch(
+    graph: PageGraph, one: dict[str, Any], *, page_id: str, post_fields: str, comment_fields: str
+) -> Message | None:
+    """The object itself; where it may not be seen, what the webhook told of it. None: it is our own."""
+    comment = one.get("kind") == "comment"
+    try:
+        raw = mapping(
+            graph.get_object(one["id"], fields=comment_fields if comment else post_fields)
+        )
+    except (Missing, Forbidden):
+        return nameless(one)
+    if native(raw.get("id")) is None:
+        return nameless(one)
+    if comment:
+        root = native(one.get("root")) or one["id"]
+        message = comment_message(raw, page_id=page_id, post_id=root, post_author=None)
+    else:
+        message = post_message(raw, page_id=page_id)
+        if message.direction is Direction.OUTBOUND:
+            return None
+    return message
+
+
+def nameless(one: dict[str, Any]) -> Message:
+    """A mention by nobody that is known."""
+    comment = one.get("kind") != "post"
+    root = native(one.get("root")) or one["id"]
+    return Message(
+        native_id=one["id"],
+        platform="instagram" if one.get("kind") == "ig" else "facebook",
+        kind=Kind.COMMENT if comment and one["id"] != root else Kind.MENTION,
+        direction=Direction.INBOUND,
+        author=None,
+        text=name(one.get("text")),
+        sent_at=parse_time(one.get("at")),
+        root=root,
+        reply_to=root if comment and one["id"] != root else None,
+        raw=raw_json(one),
+        marks=("author.missing",),
+    )
+
+
+def _read(raw: str | None) -> list[dict[str, Any]]:
+    try:
+        told = json.loads(raw) if raw else []
+    except ValueError:
+        return []
+    return [one for one in map(mapping, items(told)) if isinstance(one.get("id"), str)]
