@@ -101,16 +101,15 @@ class _Intake:
         self.skipped = 0
 
     def run(self, messages: Iterable[Message]) -> Decision:
-        fresh: dict[str, Message] = {}
+        read: dict[str, Message] = {}
         for message in messages:
-            before = self.known.seen.get(message.key)
-            if before is not None:
+            earlier = read.get(message.key)
+            self.repeated += earlier is not None
+            read[message.key] = message if earlier is None else _newer(earlier, message)
+        for key, message in read.items():
+            if (before := self.known.seen.get(key)) is not None:
                 self._again(message, before)
-            elif message.key in fresh:
-                self.repeated += 1
-                fresh[message.key] = _newer(fresh[message.key], message)
-            else:
-                fresh[message.key] = message
+        fresh = {key: one for key, one in read.items() if key not in self.known.seen}
         for message in sorted(fresh.values(), key=self._order):
             self._take(message)
         self._attach_waiting()
@@ -333,6 +332,8 @@ def _newer(first: Message, second: Message) -> Message:
     """Of two readings of one message, the one that says more: a deletion, then the later edit."""
     if second.deleted_at is not None:
         return second if second.text is not None else replace(first, deleted_at=second.deleted_at)
+    if first.deleted_at is not None and second.restored_at is None:
+        return first
     if second.edited_at is not None and (
         first.edited_at is None or second.edited_at > first.edited_at
     ):
