@@ -119,7 +119,10 @@ def check(
     from aggregator.checking import check_online, check_rules
 
     settings = settings_of(context)
-    typer.echo(f"settings: ok ({len(settings.accounts)} accounts, sandbox: {settings.sandbox})")
+    accounts = (
+        "the sandbox's stand-ins" if settings.sandbox else f"{len(settings.accounts)} accounts"
+    )
+    typer.echo(f"settings: ok ({accounts}, {len(settings.destinations)} destinations)")
     fine = check_rules(settings)
     if online:
         fine = check_online(settings) and fine
