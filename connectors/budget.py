@@ -19,6 +19,7 @@ from aggregator.errors import RateLimited, Unavailable
 from connectors.base import Keep
 
 RACES = 8
+PLENTY = 50  # calls left: so many cannot be under way at once
 LONGEST_S = 86_400.0
 REMEMBERED = (
     1_000  # of a day's billed items: older ones that come again are counted twice, never less
@@ -45,16 +46,25 @@ def told(
 
     None where it is not told, or lies in the past: then nothing is learnt.
     """
-    at = date_of(headers)
+    seconds = until_reset(headers, reset)
     try:
         left = int(headers[remaining])
-        seconds = float(headers[reset]) - at.timestamp() if at is not None else 0.0
     except (KeyError, ValueError):
         return None
-    if not 0 < seconds <= LONGEST_S:
+    if seconds is None:
         return None
     most = headers.get(limit, "")
     return Told(int(most) if most.isascii() and most.isdigit() else None, max(0, left), seconds)
+
+
+def until_reset(headers: Mapping[str, str], reset: str = "x-rate-limit-reset") -> float | None:
+    """Seconds to an epoch in a header, by the answer's own `Date`; None where it is none, or lies in the past."""
+    at = date_of(headers)
+    try:
+        seconds = float(headers[reset]) - at.timestamp() if at is not None else 0.0
+    except (KeyError, ValueError):
+        return None
+    return seconds if 0 < seconds <= LONGEST_S else None
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
@@ -107,6 +117,8 @@ def admit(keep: Keep, name: str, now: datetime, *, spare: float = 0.0) -> None:
             raise RateLimited(
                 f"{name}: {who} left until {ends:%H:%M:%S} UTC", retry_after_s=_seconds(ends, now)
             )
+        if left > kept + PLENTY:
+            return row  # no need to count so exactly: the answer will tell
         return {**row, "left": left - 1}
 
     _change(keep, _window(name), change)

@@ -1,48 +1,67 @@
-"""The calls to X, through tweepy and our session; what X refuses becomes an outcome here."""
+"""The calls to X, through tweepy and our session: counted before, judged after."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import tweepy
 
 from aggregator.errors import RateLimited, Unauthorized, Unavailable
 from aggregator.http import Http, body, place
-from connectors.base import Now
-from connectors.fields import scrub
-from connectors.payload import items, mapping
+from connectors import budget
+from connectors.base import Keep, Now
+from connectors.payload import items, mapping, name, native
+from connectors.x.refusals import USER_ID, WINDOW_S, Paused, judge
+from connectors.x.tokens import Tokens
 
 HOSTS = ("api.twitter.com", "api.x.com")  # tweepy has the first one built in
 BASE_URL = "https://api.x.com"
+BILLING = "x:billing"
+US = "us"
 
-WINDOW_S = 15 * 60.0  # X counts in windows of 15 minutes
-NO_RESET_S = 60.0  # a 429 that does not say until when
-BILLING_S = 3600.0
-SKEW = timedelta(minutes=5)  # OAuth 1.0a requests are refused when signed with a clock further off
-
-RENEW = (
-    "make a new Access Token and Secret in the X developer console (your app, Keys and tokens)"
-    " and put them into access_token and access_token_secret"
-)
-PERMISSION = (
-    "give the app the permission 'Read and write and Direct message' in the X developer console"
-    " (User authentication settings), then make a new Access Token and Secret"
-)
 POST_FIELDS = (
     "created_at,author_id,conversation_id,in_reply_to_user_id,referenced_tweets,"
     "edit_history_tweet_ids,note_tweet,entities,lang,attachments"
 )
 USER_FIELDS = "name,username,verified,public_metrics"
 MEDIA_FIELDS = "media_key,type,url,preview_image_url,alt_text"
+EXPANSIONS = "author_id,referenced_tweets.id,attachments.media_keys"
+DM_FIELDS = (
+    "id,event_type,text,created_at,sender_id,dm_conversation_id,participant_ids,"
+    "attachments,referenced_tweets,entities"
+)
+
+_ENDPOINTS = tuple(  # each has a window of its own
+    (method, re.compile(path + r"\Z"), endpoint)
+    for method, path, endpoint in (
+        ("GET", r"/2/users/me", "me"),
+        ("GET", r"/2/users/\d+/mentions", "mentions"),
+        ("GET", r"/2/users/\d+/tweets", "own_posts"),
+        ("GET", r"/2/tweets/search/recent", "search"),
+        ("GET", r"/2/tweets", "lookup"),
+        ("GET", r"/2/dm_events", "direct_messages"),
+        ("GET", r"/2/dm_conversations/.+/dm_events", "conversation"),
+        ("POST", r"/2/tweets", "post"),
+        ("POST", r"/2/dm_conversations/.+/messages", "message"),
+    )
+)
 
 
-class Refused(Unavailable):
-    """X answered 400: a bug of ours, or a cursor that it does not take (any more)."""
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """OAuth 1.0a: an app and a user of it. They do not expire."""
+
+    consumer_key: str
+    consumer_secret: str
+    access_token: str
+    access_token_secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +72,36 @@ class Found:
     includes: dict[str, Any]
     token: str | None
     at: datetime
+    errors: list[Any]
 
 
 class Client:
-    """X as the account sees it. Every call raises the outcomes of aggregator/errors.py, or Refused."""
+    """X as the account sees it. Every call raises the outcomes of aggregator/errors.py, or Refused.
+
+    A call that the window has no room for, or that nobody pays for, is not made. `spare`: the part of the
+    window that is left to others.
+    """
 
     def __init__(
         self,
         *,
         user_id: str,
         base_url: str | None,
-        consumer_key: str,
-        consumer_secret: str,
-        access_token: str,
-        access_token_secret: str,
+        keys: Keys | None,
+        tokens: Tokens | None,
+        keep: Keep,
         now: Now,
     ) -> None:
         self._user_id = user_id
+        self._keep = keep
         self._now = now
+        self._tokens = tokens
+        self._ahead = timedelta(0)  # how much X's clock is ahead of ours
         self._tweepy = tweepy.Client(
-            consumer_key=consumer_key,
-            consumer_secret=consumer_secret,
-            access_token=access_token,
-            access_token_secret=access_token_secret,
+            consumer_key=keys and keys.consumer_key,
+            consumer_secret=keys and keys.consumer_secret,
+            access_token=keys and keys.access_token,
+            access_token_secret=keys and keys.access_token_secret,
             return_type=requests.Response,
             wait_on_rate_limit=False,  # with it, a reset in the past is asked again without a pause
         )
@@ -86,49 +112,164 @@ class Client:
 
     def me(self) -> tuple[dict[str, Any], str | None]:
         """The account that the token belongs to, and what the token may do (`x-access-level`)."""
-        answer = self._tweepy.get_me(user_auth=True, user_fields=USER_FIELDS)
-        return mapping(mapping(body(answer)).get("data")), answer.headers.get("x-access-level")
+        answer = self._call("me", self._tweepy.get_me, user_fields=USER_FIELDS)
+        found = mapping(mapping(body(answer)).get("data"))
+        self._remember(found)
+        return found, answer.headers.get("x-access-level")
 
-    def mentions(self, **where: Any) -> Found:
-        return self._found(
-            self._tweepy.get_users_mentions(self._user_id, **self._post_query(where))
-        )
+    def known(self) -> dict[str, str]:
+        """Our own `name` and `handle`, as they were last seen; empty where nobody has yet."""
+        try:
+            told = mapping(json.loads(self._keep.get(US) or "{}"))
+        except ValueError:
+            return {}
+        return {key: value for key, value in told.items() if isinstance(value, str)}
 
-    def own_posts(self, **where: Any) -> Found:
+    def handle(self) -> str:
+        """Our handle, asked for where it is not known."""
+        handle = self.known().get("handle") or name(self.me()[0].get("username"))
+        if handle is None:
+            raise Unavailable("X does not say what our handle is")
+        return handle
+
+    def clock(self) -> datetime:
+        """X's clock, as far as its last answer told it; else ours."""
+        return self._now() + self._ahead
+
+    def mentions(self, *, spare: float = 0.0, **where: Any) -> Found:
+        ask = self._tweepy.get_users_mentions
+        return self._found(self._posts("mentions", ask, spare, self._user_id, where))
+
+    def own_posts(self, *, spare: float = 0.0, **where: Any) -> Found:
         """Ours, replies included: they are the answers."""
-        query = self._post_query(where)
-        return self._found(
-            self._tweepy.get_users_tweets(self._user_id, exclude="retweets", **query)
-        )
+        ask = self._tweepy.get_users_tweets
+        where = {"exclude": "retweets", **where}
+        return self._found(self._posts("own_posts", ask, spare, self._user_id, where))
 
-    def direct_messages(self, *, max_results: int, token: str | None) -> Found:
-        """Newest first. There is no since_id here, and a month is all there is."""
-        answer = self._tweepy.get_direct_message_events(
-            user_auth=True,
+    def search(self, query: str, *, spare: float = 0.0, **where: Any) -> Found:
+        """The last seven days, but for the last half minute. The token of a page goes by another name here."""
+        where["next_token"] = where.pop("pagination_token", None)
+        ask = self._tweepy.search_recent_tweets
+        return self._found(self._posts("search", ask, spare, query, where))
+
+    def lookup(self, ids: list[str]) -> Found:
+        """Posts by id, up to 100; `errors` says what became of the others."""
+        answer = self._call(
+            "lookup",
+            self._tweepy.get_tweets,
+            ids,
+            tweet_fields=POST_FIELDS,
+            user_fields=USER_FIELDS,
+            media_fields=MEDIA_FIELDS,
+            expansions=EXPANSIONS,
+        )
+        return self._listed(answer, mapping(body(answer)), {})
+
+    def direct_messages(
+        self,
+        *,
+        max_results: int,
+        token: str | None = None,
+        spare: float = 0.0,
+        event_types: str = "MessageCreate",  # each event costs money, also who joined and left
+        conversation: str | None = None,
+        person: str | None = None,
+    ) -> Found:
+        """Newest first, of all conversations or of one. There is no since_id here, and a month is all there is."""
+        answer = self._call(
+            "conversation" if conversation or person else "direct_messages",
+            self._tweepy.get_direct_message_events,
+            spare=spare,
             max_results=max_results,
-            event_types="MessageCreate",  # each event costs money, also who joined and left
-            dm_event_fields=(
-                "id,event_type,text,created_at,sender_id,dm_conversation_id,participant_ids,"
-                "attachments,referenced_tweets,entities"
-            ),
+            event_types=event_types,
+            dm_event_fields=DM_FIELDS,
             expansions="sender_id,participant_ids,attachments.media_keys,referenced_tweets.id",
             tweet_fields=POST_FIELDS,
             user_fields=USER_FIELDS,
             media_fields=MEDIA_FIELDS,
-            **({"pagination_token": token} if token else {}),
+            pagination_token=token,
+            dm_conversation_id=conversation,
+            participant_id=person,
         )
         return self._found(answer)
 
-    def _post_query(self, where: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "user_auth": True,
-            "max_results": 100,  # billed by what comes, not by what is asked for
-            "expansions": "author_id,referenced_tweets.id,attachments.media_keys",
-            "tweet_fields": POST_FIELDS,
-            "user_fields": USER_FIELDS,
-            "media_fields": MEDIA_FIELDS,
-            **{name: value for name, value in where.items() if value is not None},
-        }
+    def post(self, text: str, *, in_reply_to: str) -> dict[str, Any]:
+        answer = self._call(
+            "post", self._tweepy.create_tweet, text=text, in_reply_to_tweet_id=in_reply_to
+        )
+        return mapping(mapping(body(answer)).get("data"))
+
+    def message(self, text: str, *, conversation: str | None, person: str | None) -> dict[str, Any]:
+        answer = self._call(
+            "message",
+            self._tweepy.create_direct_message,
+            text=text,
+            dm_conversation_id=conversation,
+            participant_id=None if conversation else person,
+        )
+        return mapping(mapping(body(answer)).get("data"))
+
+    # --- every call ---------------------------------------------------------------------------------
+
+    def _posts(
+        self, endpoint: str, ask: Callable[..., Any], spare: float, what: str, where: dict[str, Any]
+    ) -> requests.Response:
+        return self._call(
+            endpoint,
+            ask,
+            what,
+            spare=spare,
+            expansions=EXPANSIONS,
+            tweet_fields=POST_FIELDS,
+            user_fields=USER_FIELDS,
+            media_fields=MEDIA_FIELDS,
+            **where,
+        )
+
+    def _call(
+        self,
+        endpoint: str,
+        ask: Callable[..., Any],
+        /,
+        *what: Any,
+        spare: float = 0.0,
+        **given: Any,
+    ) -> requests.Response:
+        """1. Is it paid for? 2. Is there a call left? 3. Who are we? Then ask."""
+        now = self._now()
+        budget.admit(self._keep, BILLING, now)
+        budget.admit(self._keep, f"x:{endpoint}", now, spare=spare)
+        if self._tokens is not None:
+            self._tweepy.bearer_token = self._tokens.current()
+        told = {key: value for key, value in given.items() if value is not None}
+        answer: requests.Response = ask(*what, user_auth=self._tokens is None, **told)
+        return answer
+
+    def _judge(self, answer: requests.Response) -> None:
+        """What an answer teaches, before what it means."""
+        endpoint = _endpoint(answer)
+        now = self._now()
+        if at := budget.date_of(answer.headers):
+            self._ahead = at - now
+        window = budget.told(answer.headers)
+        if endpoint is not None and window is not None:
+            seconds = min(window.seconds, WINDOW_S)
+            budget.learn(self._keep, f"x:{endpoint}", replace(window, seconds=seconds), now)
+        if answer.status_code == 401 and self._tokens is not None:
+            used = str(answer.request.headers.get("Authorization", ""))
+            self._tokens.refused(used.removeprefix("Bearer "))
+        try:
+            judge(answer, now, oauth2=self._tokens is not None)
+        except Paused as error:
+            seconds = error.retry_after_s
+            budget.shut(self._keep, BILLING, now, seconds=seconds, why=error.reason)
+            raise
+        except RateLimited as error:
+            if endpoint is not None:
+                seconds = error.retry_after_s
+                budget.shut(self._keep, f"x:{endpoint}", now, seconds=seconds, why=error.reason)
+            raise
+        budget.reopen(self._keep, BILLING)
 
     def _found(self, answer: requests.Response) -> Found:
         told = body(answer)
@@ -137,85 +278,35 @@ class Client:
             # An empty list has its `meta` too. Taken for empty, this would end a walk half way.
             for problem in items(mapping(told).get("errors")):
                 if mapping(problem).get("resource_type") == "user":
-                    raise Unauthorized(
-                        f"X knows no user {self._user_id}", remedy="set user_id to your numeric id"
-                    )
+                    raise Unauthorized(f"X knows no user {self._user_id}", remedy=USER_ID)
             raise Unavailable(f"an answer without meta from {place(answer.url)}")
+        return self._listed(answer, told, meta)
+
+    def _listed(
+        self, answer: requests.Response, told: dict[str, Any], meta: dict[str, Any]
+    ) -> Found:
         token = meta.get("next_token")
+        includes = mapping(told.get("includes"))
+        for user in map(mapping, items(includes.get("users"))):
+            self._remember(user)
         return Found(
             data=items(told.get("data")),
-            includes=mapping(told.get("includes")),
+            includes=includes,
             token=token if isinstance(token, str) and token else None,
-            at=_date(answer) or self._now(),
+            at=budget.date_of(answer.headers) or self._now(),
+            errors=items(told.get("errors")),
         )
 
-    def _judge(self, answer: requests.Response) -> None:
-        status = answer.status_code
-        if 200 <= status < 300:
-            return
-        said = _problem(answer)
-        what = f"X answered {status} at {place(answer.url)}{said.words}"
-        if status == 402 or (status == 429 and "usage-capped" in said.kind):
-            raise RateLimited(
-                f"{what}: no credits or a spending cap; see billing in the X developer console",
-                retry_after_s=BILLING_S,
-            )
-        if status == 429:
-            raise RateLimited(what, retry_after_s=_until_reset(answer))
-        if status == 400:
-            raise Refused(what)
-        if status == 401:
-            raise Unauthorized(what, remedy=self._remedy_401(answer))
-        if status == 403:
-            raise Unauthorized(what, remedy=PERMISSION)
-        if status == 404 and said.kind.endswith("resource-not-found"):
-            raise Unauthorized(what, remedy="set user_id to your numeric id")
-        raise Unavailable(what, maybe_done=status >= 500)
-
-    def _remedy_401(self, answer: requests.Response) -> str:
-        at = _date(answer)
-        if at is not None and abs(at - self._now()) > SKEW:
-            return "set this machine's clock right: it is too far from X's for a signed request"
-        return RENEW
+    def _remember(self, user: dict[str, Any]) -> None:
+        if native(user.get("id")) == self._user_id and isinstance(user.get("username"), str):
+            told = {"name": name(user.get("name")), "handle": name(user.get("username"))}
+            text = json.dumps(told, ensure_ascii=False, sort_keys=True)
+            known = self._keep.get(US)
+            if known != text:
+                self._keep.swap(US, known, text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    kind: str  # the `type` of the problem, which comes with both hosts: compare its end
-    words: str
-
-
-def _problem(answer: requests.Response) -> _Said:
-    """What an error body says, in one line; gateways answer with HTML or plain text."""
-    try:
-        told = mapping(json.loads(answer.content))
-    except (ValueError, RecursionError):
-        told = {}
-    kind = told.get("type")
-    lines = [told.get("title"), told.get("detail"), told.get("reason")]
-    for error in items(told.get("errors"))[:3]:
-        lines.append(mapping(error).get("message") or mapping(error).get("detail"))
-    words = "; ".join(dict.fromkeys(line for line in lines if isinstance(line, str) and line))
-    return _Said(
-        kind if isinstance(kind, str) else "", f" ({scrub(words[:300])[0]})" if words else ""
-    )
-
-
-def _date(answer: requests.Response) -> datetime | None:
-    try:
-        at = parsedate_to_datetime(answer.headers.get("Date", ""))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return at if at.tzinfo else None
-
-
-def _until_reset(answer: requests.Response) -> float:
-    """Seconds to the end of the window, by X's own clock: ours may be off."""
-    at = _date(answer)
-    try:
-        left = float(answer.headers["x-rate-limit-reset"]) - (at.timestamp() if at else 0.0)
-    except (KeyError, ValueError):
-        return NO_RESET_S
-    if at is None or not left > 0:
-        return NO_RESET_S
-    return min(max(left, 1.0), WINDOW_S)
+def _endpoint(answer: requests.Response) -> str | None:
+    path = urlsplit(answer.url).path
+    method = answer.request.method
+    return next((e for m, pattern, e in _ENDPOINTS if m == method and pattern.match(path)), None)

@@ -32,3 +32,9 @@ def earlier(value: int, by: timedelta) -> int:
 
 def later(value: int, by: timedelta) -> int:
     return value + (int(by.total_seconds() * 1000) << _SHIFT)
+
+
+def id_at(at: datetime) -> int:
+    """The lowest id of a moment."""
+    ms = int((at - _EPOCH).total_seconds() * 1000) - _FIRST_MS
+    return max(ms, 0) << _SHIFT

@@ -67,7 +67,8 @@ def post_message(raw: dict[str, Any], includes: Includes, *, me: str, ours: bool
     sent, edited = changed, None
     if this != first:  # every edit is a post of its own; this one's time is the edit's
         made = number(first)
-        sent = (time_of(made) if made else None) or changed
+        when = time_of(made) if made else None
+        sent = when.replace(microsecond=0) if when else changed  # as `created_at` said it then
         edited = changed
 
     reposted, quoted, answered = _references(raw)

@@ -72,7 +72,9 @@ def test_an_edit_keeps_the_first_id_and_the_first_time() -> None:
     (edited,) = posts("mentions__edited")
     raw = page("mentions__edited")["data"][0]
     assert edited.native_id == raw["edit_history_tweet_ids"][0]
-    assert edited.sent_at == datetime(2026, 11, 21, 3, 20, 0, 500000, tzinfo=UTC)
+    assert edited.sent_at == datetime(
+        2026, 11, 21, 3, 20, tzinfo=UTC
+    )  # as its first version said it
     assert edited.edited_at == datetime(2026, 11, 21, 3, 41, 7, tzinfo=UTC)
     assert edited.root == edited.native_id
     assert edited.text == "@acme_cn 订单 8812 一直没发货（已更正单号）"

@@ -8,6 +8,7 @@ import hmac
 import traceback
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -50,7 +51,7 @@ def test_every_request_is_signed_for_the_host_it_goes_to(x: FakeX) -> None:
     _, cursor = walk(x, "mentions", None)
     walk(x, "mentions", cursor)
     connect(x).check()
-    assert len(x.authorizations) == 3
+    assert len(x.authorizations) == 5
     for header, request in x.authorizations:
         given = {
             name: unquote(value.strip('"'))
@@ -195,7 +196,17 @@ def test_check_says_who_we_are_and_what_is_not_allowed(x: FakeX) -> None:
 def test_streams_can_be_chosen_and_options_are_checked(x: FakeX) -> None:
     assert connect(x, streams="mentions, own_posts").streams == ("mentions", "own_posts")
     assert connect(x, streams=["direct_messages"]).streams == ("direct_messages",)
-    for wrong in ({"streams": "everything"}, {"user_id": "@acme"}, {"budget": "5"}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"streams": "everything"},
+        {"user_id": "@acme"},
+        {"budget": "5"},
+        {"budget": {"per_day": "-1"}},
+        {"streams": "search"},
+        {"search": ["露沐"] * 200},
+        {"client_id": "both"},
+        {"access_token": None},
+    )
+    for wrong in wrongs:
         with pytest.raises(ValidationError) as caught:
             connect(x, **wrong)
         assert KEYS["consumer_secret"] not in str(caught.value)

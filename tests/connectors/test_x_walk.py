@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from aggregator.errors import Unavailable
-from aggregator.model import Direction
+from aggregator.model import Direction, Gap
 from aggregator.sandbox.base import Fault
-from tests.connectors.x_fake import ME, NOW, FakeX, connect, sid, walk
+from tests.connectors.x_fake import ME, NOW, FakeX, begin, connect, history, sid, walk
 
 
 @pytest.fixture
@@ -22,18 +22,47 @@ def x() -> Iterator[FakeX]:
     server.stop()
 
 
-def test_the_first_poll_looks_a_month_back_and_the_next_only_at_what_is_new(x: FakeX) -> None:
+def test_the_first_poll_brings_what_is_new_and_the_backfill_what_was_before(x: FakeX) -> None:
     x.post(NOW - timedelta(days=40), "很久以前")
-    kept = x.post(NOW - timedelta(days=3), "三天前")
+    old = x.post(NOW - timedelta(days=3), "三天前")
+    new = x.post(NOW - timedelta(seconds=50), "刚才")
     found, cursor = walk(x, "mentions", None)
-    assert [m.native_id for m in found] == [kept]
-    assert "since_id" not in x.asked[0]
+    assert [m.native_id for m in found] == [new]
+    assert x.asked == [{**x.asked[0], "max_results": "5"}]
+    assert not {"since_id", "start_time"} & set(x.asked[0])
+    assert {m.native_id for m in history(x, "mentions")} == {old, new}
 
-    new = x.post(NOW, "刚刚")
+    newest = x.post(NOW, "刚刚")
     found, cursor = walk(x, "mentions", cursor)
-    assert new in [m.native_id for m in found]
+    assert newest in [m.native_id for m in found]
     assert "start_time" not in x.asked[-1]
-    assert int(x.asked[-1]["since_id"]) == int(kept) - (120_000 << 22)
+    assert x.asked[-1]["max_results"] == "20"
+    assert int(x.asked[-1]["since_id"]) == int(new) - (120_000 << 22)
+
+
+@pytest.mark.parametrize("stream", ["mentions", "own_posts", "direct_messages"])
+def test_a_burst_before_the_first_poll_is_read_whole_and_no_older(x: FakeX, stream: str) -> None:
+    make = x.direct if stream == "direct_messages" else x.post
+    for i in range(9):
+        make(NOW - timedelta(hours=1, minutes=i), f"历史 {i}")
+    new = [make(NOW - timedelta(seconds=4 * i), f"新的 {i}") for i in range(25)]
+    found, cursor = walk(x, stream, None)
+    assert {m.native_id for m in found} == set(new)
+    later = make(NOW + timedelta(seconds=1), "更新的")
+    found, _ = walk(x, stream, cursor)
+    assert later in [m.native_id for m in found]
+    assert not {m.native_id for m in found} - {*new, later}
+
+
+def test_nothing_is_lost_where_nothing_was_new_at_the_first_poll(x: FakeX) -> None:
+    x.post(NOW - timedelta(days=2), "旧")
+    x.clock = NOW - timedelta(minutes=30)
+    cursor = walk(x, "mentions", None)[1]
+    x.clock = NOW
+    assert walk(x, "mentions", cursor)[0] == []
+    assert "since_id" not in x.asked[-1]  # a window, which costs nothing while it is empty
+    new = x.post(NOW - timedelta(minutes=29), "新")
+    assert [m.native_id for m in walk(x, "mentions", cursor)[0]] == [new]
 
 
 def test_an_empty_timeline_stays_a_walk_over_a_window(x: FakeX) -> None:
@@ -54,8 +83,9 @@ def test_a_post_that_shows_up_late_is_found_by_the_overlap(x: FakeX) -> None:
 
 
 def test_since_id_stays_the_same_for_a_whole_walk(x: FakeX) -> None:
+    cursor = begin(x, "mentions")
     x.post(NOW - timedelta(hours=1), "旧")
-    _, cursor = walk(x, "mentions", None)
+    _, cursor = walk(x, "mentions", cursor)
     x.page_limit = 2  # under-filled pages
     new = [x.post(NOW + timedelta(seconds=i), f"投诉 {i}") for i in range(7)]
     before = len(x.asked)
@@ -69,9 +99,10 @@ def test_since_id_stays_the_same_for_a_whole_walk(x: FakeX) -> None:
 
 def test_the_watermark_moves_only_after_the_whole_walk(x: FakeX) -> None:
     x.page_limit = 2
+    cursor = begin(x, "mentions")
     for i in range(6):
         x.post(NOW - timedelta(minutes=30 - i), f"旧 {i}")
-    _, cursor = walk(x, "mentions", None)
+    _, cursor = walk(x, "mentions", cursor)
     new = [x.post(NOW + timedelta(minutes=i), f"新 {i}") for i in range(6)]
     page = connect(x).poll("mentions", cursor)
     found = [m.native_id for m in page.messages]
@@ -88,9 +119,10 @@ def test_the_watermark_moves_only_after_the_whole_walk(x: FakeX) -> None:
 
 
 def test_a_dead_token_is_given_up_and_the_walk_goes_on_below_what_came(x: FakeX) -> None:
+    cursor = begin(x, "mentions")
     x.page_limit = 3
     new = [x.post(NOW - timedelta(minutes=i), f"投诉 {i}") for i in range(8)]
-    page = connect(x).poll("mentions", None)
+    page = connect(x).poll("mentions", cursor)
     x.dead_tokens = True
     rest, cursor = walk(x, "mentions", page.cursor)
     assert {m.native_id for m in (*page.messages, *rest)} == set(new)
@@ -99,19 +131,40 @@ def test_a_dead_token_is_given_up_and_the_walk_goes_on_below_what_came(x: FakeX)
     assert max(int(m.native_id) for m in again) == int(new[0])
 
 
-def test_a_since_id_that_is_too_old_becomes_a_window_and_the_gap_is_marked(x: FakeX) -> None:
-    x.post(NOW - timedelta(days=20), "很早")
-    _, cursor = walk(x, "mentions", None)
-    x.oldest_since = sid(NOW - timedelta(days=7))
+def test_a_since_id_that_is_too_old_becomes_a_window_from_the_same_time(x: FakeX) -> None:
+    cursor = begin(x, "mentions")
+    known = x.post(NOW - timedelta(minutes=90), "已知")
+    _, cursor = walk(x, "mentions", cursor)
+    x.oldest_since = sid(NOW + timedelta(days=13))
+    x.clock = NOW + timedelta(days=20)
     x.page_limit = 2
-    new = [x.post(NOW - timedelta(days=i), f"第 {i} 天") for i in (1, 2, 3)]
-    found, cursor = walk(x, "mentions", cursor)
-    assert {m.native_id for m in found} == set(new)
-    marked = [m.native_id for m in found if "gap.before" in m.marks]
-    assert marked == [new[2]]
-    after = x.post(NOW, "恢复之后")
+    new = [x.post(NOW + timedelta(days=i), f"第 {i} 天") for i in (1, 12, 14, 16)]
+    gaps: list[Gap] = []
+    found, cursor = walk(x, "mentions", cursor, gaps=gaps)
+    assert {m.native_id for m in found} == {known, *new}
+    assert gaps == []  # X gave what it said it would not
+    assert all("start_time" not in query for query in x.asked if "since_id" in query)
+    after = x.post(x.clock, "恢复之后")
     found, _ = walk(x, "mentions", cursor)
     assert after in [m.native_id for m in found]
+
+
+def test_what_x_gives_no_more_after_a_refused_since_id_is_a_gap(x: FakeX) -> None:
+    cursor = begin(x, "mentions")
+    x.post(NOW - timedelta(minutes=90), "已知")
+    _, cursor = walk(x, "mentions", cursor)
+    x.clock = NOW + timedelta(days=20)
+    x.oldest_since = sid(NOW + timedelta(days=13))
+    x.posts.clear()
+    new = x.post(NOW + timedelta(days=16), "十六天后")
+    gaps: list[Gap] = []
+    found, cursor = walk(x, "mentions", cursor, gaps=gaps)
+    assert [m.native_id for m in found] == [new]
+    (gap,) = gaps
+    assert (gap.since, gap.recoverable) == (NOW, False)
+    assert gap.until == NOW + timedelta(days=13)
+    assert walk(x, "mentions", cursor, gaps=gaps)[0] != []
+    assert len(gaps) == 1  # told once
 
 
 def test_an_id_from_the_future_is_kept_and_is_no_watermark(x: FakeX) -> None:
@@ -123,15 +176,27 @@ def test_an_id_from_the_future_is_kept_and_is_no_watermark(x: FakeX) -> None:
     assert today in [m.native_id for m in found]
 
 
-def test_a_first_walk_ends_after_eight_hundred_posts(x: FakeX) -> None:
-    for i in range(1000):
-        x.post(NOW - timedelta(minutes=i), f"旧 {i}")
-    found, cursor = walk(x, "own_posts", None)
+def test_history_ends_where_x_ends_and_is_read_on_after_a_restart(x: FakeX) -> None:
+    for i in range(900):
+        x.post(NOW - timedelta(minutes=i + 5), f"旧 {i}")
+    assert walk(x, "mentions", None)[0] == []
+    found = history(x, "mentions")
     assert len(found) == 800
-    assert all(query["exclude"] == "retweets" for query in x.asked)
-    newest = x.post(NOW + timedelta(seconds=1), "新")
-    found, _ = walk(x, "own_posts", cursor)
-    assert newest in [m.native_id for m in found]
+    assert found[0].sent_at is not None
+    assert found[-1].sent_at is not None
+    assert found[0].sent_at > found[-1].sent_at  # the newest pages first
+    assert len(history(x, "own_posts")) == 900
+    assert all(
+        query["exclude"] == "retweets" for query in x.asked if query.get("exclude") is not None
+    )
+    x.dead_tokens = True
+    assert len({m.native_id for m in history(x, "mentions")}) >= 799
+
+
+def test_history_of_direct_messages_is_the_month_that_x_keeps(x: FakeX) -> None:
+    every = [x.direct(NOW - timedelta(hours=i + 1), f"信 {i}") for i in range(250)]
+    assert walk(x, "direct_messages", None)[0] == []
+    assert {m.native_id for m in history(x, "direct_messages")} == set(every)
 
 
 def test_an_edit_comes_again_under_its_first_id(x: FakeX) -> None:
@@ -147,21 +212,41 @@ def test_an_edit_comes_again_under_its_first_id(x: FakeX) -> None:
 
 
 def test_direct_messages_are_read_down_to_what_is_known(x: FakeX) -> None:
-    old = [x.direct(NOW - timedelta(hours=2, minutes=i), f"旧 {i}") for i in range(50)]
-    found, cursor = walk(x, "direct_messages", None)
+    cursor = begin(x, "direct_messages")
+    old = [x.direct(NOW - timedelta(minutes=20 + i), f"旧 {i}") for i in range(50)]
+    found, cursor = walk(x, "direct_messages", cursor)
     assert {m.native_id for m in found} == set(old)
-    assert len(x.asked) == 1
+    assert [query["max_results"] for query in x.asked] == ["10", "100"]
 
+    x.asked.clear()
     new = x.direct(NOW, "在吗？")
     found, cursor = walk(x, "direct_messages", cursor)
     assert new in [m.native_id for m in found]
-    assert [query["max_results"] for query in x.asked[1:]] == ["20"]
+    assert [query["max_results"] for query in x.asked] == ["60"]  # as busy as last time, and ten
     assert all("since_id" not in query for query in x.asked)
 
+    x.asked.clear()
     burst = [x.direct(NOW + timedelta(seconds=i), f"急 {i}") for i in range(150)]
     found, _ = walk(x, "direct_messages", cursor)
     assert {m.native_id for m in found} >= set(burst)
-    assert [query["max_results"] for query in x.asked[2:]] == ["20", "100", "100"]
+    assert [query["max_results"] for query in x.asked] == ["22", "100", "100"]
+
+
+def test_what_x_has_forgotten_of_the_direct_messages_is_a_gap(x: FakeX) -> None:
+    cursor = begin(x, "direct_messages")
+    x.direct(NOW - timedelta(minutes=20), "旧")
+    _, cursor = walk(x, "direct_messages", cursor)
+    x.clock = NOW + timedelta(days=45)
+    x.events.clear()
+    new = x.direct(x.clock - timedelta(days=1), "停机之后")
+    gaps: list[Gap] = []
+    found, cursor = walk(x, "direct_messages", cursor, gaps=gaps)
+    assert [m.native_id for m in found] == [new]
+    assert [(gap.since, gap.until, gap.recoverable) for gap in gaps] == [
+        (NOW, NOW + timedelta(days=15), False)
+    ]
+    walk(x, "direct_messages", cursor, gaps=gaps)
+    assert len(gaps) == 1
 
 
 def test_a_direct_message_that_becomes_visible_late_is_found(x: FakeX) -> None:
@@ -186,9 +271,10 @@ def test_one_odd_old_id_among_new_ones_ends_no_walk(x: FakeX) -> None:
 
 
 def test_a_dead_token_for_direct_messages_begins_the_walk_again(x: FakeX) -> None:
+    cursor = begin(x, "direct_messages")
     every = [x.direct(NOW - timedelta(minutes=i), f"信 {i}") for i in range(12)]
     x.page_limit = 5
-    page = connect(x).poll("direct_messages", None)
+    page = connect(x).poll("direct_messages", cursor)
     x.dead_tokens = True
     restart = connect(x).poll("direct_messages", page.cursor)
     assert restart.messages == ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aggregator.model import Message
+from aggregator.model import Gap, Message
 from aggregator.sandbox.base import Answer, Fault, Request, Standin, answer
+from connectors.base import Keep
 from connectors.x import X, XOptions
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -24,6 +25,10 @@ def sid(at: datetime, n: int = 0) -> int:
     return (int(at.timestamp() * 1000) - 1288834974657 << 22) + n
 
 
+def made(id_: int) -> datetime:
+    return datetime.fromtimestamp(((id_ >> 22) + 1288834974657) / 1000, UTC)
+
+
 class FakeX(Standin):
     """A timeline and an inbox in memory, with the bounds that X puts on a question."""
 
@@ -35,6 +40,7 @@ class FakeX(Standin):
         self.asked: list[dict[str, str]] = []
         self.oldest_since = 0
         self.page_limit = 100
+        self.kept: int | None = None  # of a timeline: what lies deeper is not there
         self.dead_tokens = False
         self.access = "read-write-directmessages"
         self.authorizations: list[tuple[str, Request]] = []
@@ -85,14 +91,14 @@ class FakeX(Standin):
             return problem("choose one of 'since_id' and 'start_time'")
         if int(query.get("since_id", 0)) < self.oldest_since and "since_id" in query:
             return problem(
-                "'since_id' must be a tweet id created after [2026-11-14T04:00Z]."
+                f"'since_id' must be a tweet id created after [{made(self.oldest_since):%Y-%m-%dT%H:%MZ}]."
                 f" Please use a 'since_id' that is larger than {self.oldest_since}"
             )
         start = datetime.fromisoformat(query.get("start_time", "2010-11-06T00:00:00Z"))
         below = int(query.get("until_id", 2**63))
         found = [
             raw
-            for raw in sorted(self.posts, key=lambda raw: -int(raw["id"]))
+            for raw in sorted(self.posts, key=lambda raw: -int(raw["id"]))[: self.kept]
             if int(query.get("since_id", 0)) < int(raw["id"]) < below
             and datetime.fromisoformat(raw["created_at"]) >= start
         ]
@@ -142,19 +148,48 @@ class NoKeep:
         return True
 
 
-def connect(x: FakeX, **more: Any) -> X:
+def connect(x: FakeX, *, keep: Keep | None = None, **more: Any) -> X:
     options = XOptions.model_validate({"user_id": ME, "base_url": x.base_url, **KEYS, **more})
-    return X(options, keep=NoKeep(), now=lambda: x.clock)
+    return X(options, keep=keep or NoKeep(), now=lambda: x.clock)
+
+
+def begin(x: FakeX, stream: str) -> str | None:
+    """The cursor after a first poll that found nothing new, two hours before now."""
+    now, x.clock = x.clock, x.clock - timedelta(hours=2)
+    _, cursor = walk(x, stream, None)
+    x.clock = now
+    x.asked.clear()
+    return cursor
+
+
+def history(x: FakeX, stream: str, limit: int = 60) -> list[Message]:
+    """Everything that the backfill brings; each page by a new connector."""
+    found: list[Message] = []
+    cursor: str | None = None
+    for _ in range(limit):
+        page = connect(x).backfill(stream, cursor)
+        found += page.messages
+        cursor = page.cursor
+        if not page.more:
+            return found
+    raise AssertionError("the backfill does not end")
 
 
 def walk(
-    x: FakeX, stream: str, cursor: str | None, limit: int = 60
+    x: FakeX,
+    stream: str,
+    cursor: str | None,
+    limit: int = 60,
+    gaps: list[Gap] | None = None,
+    **more: Any,
 ) -> tuple[list[Message], str | None]:
     """Poll until there is no more; every poll by a new connector, as after a restart."""
     found: list[Message] = []
     for _ in range(limit):
-        page = connect(x).poll(stream, cursor)
+        page = connect(x, **more).poll(stream, cursor)
         found += page.messages
+        if gaps is not None:
+            gaps += page.gaps
         cursor = page.cursor
         if not page.more:
             return found, cursor
