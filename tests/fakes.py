@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -272,7 +272,8 @@ class House:
 
 def bring(house: House, *messages: Message) -> None:
     """Let these messages come in, so that there is something to tell."""
-    connector = FakeConnector(messages=[Page((), "0"), Page(messages, "1")])
+    fresh = tuple(replace(one, sent_at=house.clock()) for one in messages)
+    connector = FakeConnector(messages=[Page((), "0"), Page(fresh, "1")])
     poller = house.poller(connector, account=f"fake_{len(house.told)}_{house.db.new_id()}")
     poller.tick()
     poller.wake("messages")
