@@ -149,9 +149,10 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What to answer a push with (status 200), and what to store raw, for which stream, before that."""
+    """What to answer a push with, and what to store raw, for which stream, before that."""
 
     answer: bytes
     content_type: str = "text/plain; charset=utf-8"
     stream: str | None = None
     store: tuple[bytes, ...] = ()
+    status: int = 200

@@ -81,7 +81,9 @@ def site(
         except ClientDisconnect:
             response = _text("the request was cut off", 400)
         else:
-            response = Response(accepted.answer, headers={"Content-Type": accepted.content_type})
+            response = Response(
+                accepted.answer, accepted.status, {"Content-Type": accepted.content_type}
+            )
         callbacks.count(account, response.status_code)
         return response
 
