@@ -19,6 +19,8 @@ from aggregator.now import utc_now
 from aggregator.settings import Settings
 from aggregator.triage.loader import lint, load, run_tests
 from connectors.base import Receives
+from storage.engine import Database
+from storage.polls import known, streams
 
 OUTCOMES = (Unavailable, Unauthorized, Rejected)
 
@@ -96,14 +98,16 @@ def poll_once(settings: Settings, name: str, *, dry_run: bool) -> bool:
                 raise SettingsError(
                     f"a daemon holds {name}; stop it, or use --dry-run to look without storing"
                 )
-            return daemon.pollers[name].poll_now(_found)
+
+            def found(stream: str, decision: Decision | None) -> None:
+                _found(stream, decision, daemon.db, name)
+
+            return daemon.pollers[name].poll_now(found)
         finally:
             daemon.stop(2.0)
 
 
 def _dry(settings: Settings, name: str) -> bool:
-    from storage.polls import known, streams
-
     account = settings.accounts[name]
     rules = load(settings.rules)
     db = open_database(settings, utc_now)
@@ -132,15 +136,17 @@ def _dry(settings: Settings, name: str) -> bool:
                 now=utc_now(),
                 new_id=db.new_id,
             )
-            _found(stream, decision)
+            _found(stream, decision, db, name)
     finally:
         db.close()
     return fine
 
 
-def _found(stream: str, decision: Decision | None) -> None:
+def _found(stream: str, decision: Decision | None, db: Database, account: str) -> None:
     if decision is None:
-        echo(f"{stream}: not read; the log says why")
+        with db.read() as conn:
+            row = streams(conn, account).get(stream)
+        echo(f"{stream}: not read: {one_line((row and row.last_error) or 'the log says why')}")
         return
     echo(
         f"{stream}: {len(decision.messages)} new, {len(decision.versions)} changed, "

@@ -119,10 +119,8 @@ def check(
     from aggregator.checking import check_online, check_rules
 
     settings = settings_of(context)
-    accounts = (
-        "the sandbox's stand-ins" if settings.sandbox else f"{len(settings.accounts)} accounts"
-    )
-    typer.echo(f"settings: ok ({accounts}, {len(settings.destinations)} destinations)")
+    named = f"{len(settings.accounts)} accounts, {len(settings.destinations)} destinations"
+    typer.echo(f"settings: ok ({'sandbox' if settings.sandbox else named})")
     fine = check_rules(settings)
     if online:
         fine = check_online(settings) and fine

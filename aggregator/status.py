@@ -13,7 +13,14 @@ from aggregator.destinations.escape import one_line
 from aggregator.terminal import console, table, when
 
 OVERDUE = timedelta(minutes=2)  # a poll that is due so long ago is not read by anybody
-STYLES = {"ok": "green", "waiting": "dim", "retrying": "yellow", "late": "yellow", "paused": "red"}
+STYLES = {
+    "ok": "green",
+    "waiting": "dim",
+    "unused": "dim",
+    "retrying": "yellow",
+    "late": "yellow",
+    "paused": "red",
+}
 
 
 def with_health(
@@ -138,7 +145,7 @@ def _sink(row: Mapping[str, Any], now: datetime) -> str:
         return "paused"
     if row["failures"]:
         return "retrying"
-    return "waiting" if row["last_success_at"] is None else "ok"
+    return "unused" if row["last_success_at"] is None else "ok"
 
 
 def _later(at: str | None, now: datetime) -> bool:

@@ -136,7 +136,8 @@ def test_a_poll_that_fails_is_a_problem(shop: Path) -> None:
     for more in ((), ("--dry-run",)):
         ran = inboxd("poll", "weibo_lumo", *more, cwd=shop)
         assert ran.code == 1
-        assert "mentions" in ran.out
+        assert "ConnectionError" in ran.out
+        assert "mentions: " in ran.out
         assert "Traceback" not in ran.err
         assert "lumo-weibo-token" not in ran.out + ran.err
 
