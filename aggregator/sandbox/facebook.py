@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth, answer
+from aggregator.sandbox.facebook_apps import Apps
 from aggregator.sandbox.facebook_edges import Edges
 from aggregator.sandbox.facebook_gate import Gate, GraphError, Usage, token_of, version_of
 from aggregator.sandbox.facebook_graph import Graph, Here, parse_fields
@@ -53,7 +54,10 @@ class FacebookStandin(Standin):
             user_token=self.user_token,
             app_id=str(700_000_000_000_000 + self.salt),
             app_secret=secrets.token_hex(16),
+            long_token=f"EAAlong{secrets.token_hex(24)}",
         )
+        robin = Who(str(9_000_000_000 + self.salt), "Robin Demo")
+        self.apps = Apps(self.page, self.gate, now, robin)
         self.usage = Usage(self.page.id, conversations_per_second=conversations_per_second)
         self.edges = Edges(Page(self.page, brand.lower()))
         self.graph = Graph(self.page, self.edges.rows)
@@ -63,6 +67,12 @@ class FacebookStandin(Standin):
         self._sequence = 0
         self.route("GET", r"/(v[^/]*)/?", self._several)
         self.route("GET", r"/(v[^/]*)/debug_token", self._debug_token)
+        self.route("GET", r"/(v[^/]*)/app", self._about_app)
+        self.route("GET", r"/(v[^/]*)/oauth/access_token", self._exchange)
+        self.route("GET", r"/(v[^/]*)/me/accounts", self._accounts)
+        self.route("GET", r"/(v[^/]*)/(\d+)/subscriptions", self._subscriptions)
+        self.route("GET", r"/(v[^/]*)/([^/]+)/subscribed_apps", self._subscribed_apps)
+        self.route("POST", r"/(v[^/]*)/([^/]+)/subscribed_apps", self._subscribed_apps)
         self.route("GET", r"/(v[^/]*)/([^/]+)", self._node)
         self.route("GET", r"/(v[^/]*)/([^/]+)/([a-z_]+)", self._edge)
 
@@ -124,7 +134,7 @@ class FacebookStandin(Standin):
         who = self._admit(request, match.group(1))
         fields = parse_fields(request.query.get("fields", ""))
         if match.group(2) == "me" and who == "user":
-            return answer({"name": "Robin Demo", "id": str(9_000_000_000 + self.salt)})
+            return answer({"name": self.apps.user.name, "id": self.apps.user.id})
         node = self.edges.node(match.group(2))
         return answer(self.graph.node_json(node, fields, _here(request)))
 
@@ -150,36 +160,48 @@ class FacebookStandin(Standin):
         args = {key: value for key, value in request.query.items() if key not in NOT_REPEATED}
         return answer(self.graph.connection(rows, args, fields, _here(request)))
 
+    # --- the app --------------------------------------------------------------------------------
+
     def _debug_token(self, request: Request, match: re.Match[str]) -> Answer:
-        """Any right token may ask; a token that is dead is told as such."""
+        """Any right token may ask."""
         version_of(match.group(1))
         if token_of(request) != self.gate.app_token:
             self.gate.caller(request)
-        asked = request.query.get("input_token")
-        known = {self.gate.page_token: "PAGE", self.user_token: "USER"}.get(asked or "")
-        if known is None:
-            error = {"code": 190, "message": "The access token could not be decrypted"}
-            return answer({"data": {"error": error, "is_valid": False, "scopes": []}})
-        day = int(self.now().timestamp()) + 60 * 86_400
-        data = {
-            "app_id": self.gate.app_id,
-            "type": known,
-            "application": "inboxd sandbox",
-            "is_valid": known == "USER" or self.gate.trouble is None,
-            "expires_at": 0 if known == "PAGE" else day,
-            "data_access_expires_at": day,
-            "issued_at": day - 70 * 86_400,
-            "profile_id": self.page.id,
-            "user_id": str(9_000_000_000 + self.salt),
-            "scopes": [
-                "pages_show_list",
-                "pages_messaging",
-                "pages_read_engagement",
-                "pages_read_user_content",
-                "pages_manage_metadata",
-            ],
-        }
-        return answer({"data": data})
+        return answer(self.apps.debug(request.query.get("input_token")))
+
+    def _about_app(self, request: Request, match: re.Match[str]) -> Answer:
+        self._admit(request, match.group(1))
+        return answer(self.apps.about())
+
+    def _subscriptions(self, request: Request, match: re.Match[str]) -> Answer:
+        version_of(match.group(1))
+        if self.gate.caller(request) != "app" or match.group(2) != self.gate.app_id:
+            raise GraphError(15, "(#15) This method must be called with an app access_token.")
+        return answer(self.apps.subscriptions())
+
+    def _subscribed_apps(self, request: Request, match: re.Match[str]) -> Answer:
+        if self._admit(request, match.group(1)) != "page" or match.group(2) not in (
+            "me",
+            self.page.id,
+        ):
+            raise GraphError(
+                210, "(#210) A page access token is required to request this resource."
+            )
+        if request.method == "POST":
+            args = {**request.query, **request.form()}
+            return answer(self.apps.subscribe(args.get("subscribed_fields", "")))
+        return answer(self.apps.subscribed())
+
+    def _exchange(self, request: Request, match: re.Match[str]) -> Answer:
+        version_of(match.group(1))
+        return answer(self.apps.exchange(request))
+
+    def _accounts(self, request: Request, match: re.Match[str]) -> Answer:
+        if self._admit(request, match.group(1)) != "user":
+            raise GraphError(
+                100, "(#100) Tried accessing nonexisting field (accounts) on node type (Page)"
+            )
+        return answer(self.apps.accounts(token_of(request)))
 
     # --- what happens on the Page -------------------------------------------------------------------
 

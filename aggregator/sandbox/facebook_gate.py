@@ -62,6 +62,7 @@ class Gate:
     user_token: str
     app_id: str
     app_secret: str
+    long_token: str = ""  # the same person's, for sixty days
     require_proof: bool = True
     trouble: int | None = None
 
@@ -77,6 +78,8 @@ class Gate:
                 104, "An access token is required to request this resource.", status=401
             )
         callers = {self.page_token: "page", self.user_token: "user", self.app_token: "app"}
+        if self.long_token:
+            callers[self.long_token] = "user"
         who = callers.get(token)
         if who is None:
             raise GraphError(190, "Invalid OAuth access token - Cannot parse access token")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -25,9 +25,10 @@ from connectors.facebook.graph import PageGraph
 from connectors.facebook.inbox import poll_inbox
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import post_message, review_message
+from connectors.facebook.tokens import inspect, subscription, token_notes, version_note
+from connectors.facebook.usage import MESSENGER, PAGES, Usage
 from connectors.facebook.walks import DAY_MS, Edge, poll_edges, read_edges_cursor
 from connectors.facebook.wanted import MOST, fetch, next_wanted, want
-from connectors.fields import parse_time
 from connectors.payload import mapping, name, native
 
 STREAMS = ("posts", "comments", "reviews", "messages")
@@ -49,15 +50,6 @@ _REVIEWS = (
         overlap_ms=DAY_MS,  # few, and their order is nowhere promised
     ),
 )
-# https://developers.facebook.com/docs/graph-api/changelog/versions: the last day of each version
-_LAST_DAYS = {
-    "v21.0": date(2027, 1, 21),
-    "v22.0": date(2027, 5, 20),
-    "v23.0": date(2027, 10, 8),
-    "v24.0": date(2028, 2, 18),
-    "v25.0": date(2028, 7, 29),
-}
-_WARN = timedelta(days=60)
 
 
 def _with_v(value: object) -> object:
@@ -101,27 +93,45 @@ class Facebook:
             version=options.graph_version,
             base_url=options.base_url,
             now=now,
+            usage=Usage(keep, now),
         )
         self._known = False
 
     def check(self) -> Identity:
         page_name = self._whose_token()
-        told: dict[str, str] = {}
-        for stream, edge in _PROBES.items():
-            try:
-                self._graph.edge(self._page_id, edge, None, fields="id", limit=1)
-                told[stream] = "ok"
-            except Forbidden as error:
-                told[stream] = f"{error.reason}; {error.remedy}"
-            except Missing as error:
-                told[stream] = error.reason
+        token = inspect(self._graph)
+        told = {stream: self._probe(edge) for stream, edge in _PROBES.items()}
+        if self.pushed:
+            told[webhook.STREAM] = subscription(self._graph, self._page_id, token.app_id)
+        today = self._now().date()
+        notes = token_notes(
+            token,
+            webhooks=bool(self.pushed),
+            instagram=self._options.instagram,
+            today=today,
+        )
+        version = version_note(self._graph.version, self._graph.answered_by, today)
         return Identity(
             native_id=self._page_id,
             name=page_name,
             streams=told,
-            token_expires_at=self._expires_at(),
-            note=self._version_note(),
+            token_expires_at=token.ends,
+            note="; ".join([*notes, *([version] if version else [])]) or None,
         )
+
+    def _probe(self, edge: str) -> str:
+        """`ok`, or why a stream cannot be read. What is wrong with the token itself is raised."""
+        try:
+            self._graph.edge(self._page_id, edge, None, fields="id", limit=1)
+        except Forbidden as error:
+            return f"denied: {error.reason}; {error.remedy}"
+        except Missing as error:
+            return f"denied: {error.reason}"
+        except RateLimited as error:
+            return f"quota: {error.reason}; again in {round(error.retry_after_s / 60)} min"
+        except Unavailable as error:
+            return f"unavailable: {error.reason}"
+        return "ok"
 
     # --- webhooks -------------------------------------------------------------------------------
 
@@ -149,8 +159,14 @@ class Facebook:
     # --- lists ----------------------------------------------------------------------------------
 
     def poll(self, stream: str, cursor: str | None) -> Page:
+        """One call. Near the end of the quota a walk goes on at the next poll, not at once."""
         if not self._known:
             self._whose_token()
+        page = self._poll(stream, cursor)
+        case = MESSENGER if stream == "messages" else PAGES
+        return replace(page, more=False) if page.more and self._graph.usage.slow(case) else page
+
+    def _poll(self, stream: str, cursor: str | None) -> Page:
         if stream == "posts":
             return self._posts(cursor)
         if stream == "comments":
@@ -195,30 +211,6 @@ class Facebook:
             )
         self._known = True
         return name(me.get("name"))
-
-    def _expires_at(self) -> datetime | None:
-        """When the token ends, or the access to data with it; None where that is not told, or never."""
-        try:
-            told = self._graph.request(
-                f"{self._graph.version}/debug_token", {"input_token": self._token}
-            )
-        except RateLimited:
-            raise
-        except (Unavailable, Unauthorized):
-            return None  # not every token may look at itself
-        data = mapping(told.get("data"))
-        ends = (parse_time(data.get(one)) for one in ("expires_at", "data_access_expires_at"))
-        return min((end for end in ends if end is not None), default=None)
-
-    def _version_note(self) -> str | None:
-        asked, answered = self._graph.version, self._graph.answered_by
-        notes = []
-        if answered is not None and answered != asked:
-            notes.append(f"Graph {asked} was asked, {answered} answers: set graph_version")
-        last = _LAST_DAYS.get(asked)
-        if last is not None and self._now().date() >= last - _WARN:
-            notes.append(f"Graph {asked} ends on {last}: set graph_version to a newer one")
-        return "; ".join(notes) or None
 
 
 def _page(messages: Iterable[Message], cursor: str | None, *, more: bool) -> Page:

@@ -14,9 +14,10 @@ import facebook
 import requests
 
 from aggregator.errors import Unavailable
-from aggregator.http import Http
+from aggregator.http import Http, body
 from connectors.base import Now
-from connectors.facebook.refusals import Heavy, judge
+from connectors.facebook.refusals import Heavy, Throttled, judge
+from connectors.facebook.usage import INSTAGRAM, MESSENGER, PAGES, Usage
 from connectors.payload import items, mapping
 
 HOSTS = ("graph.facebook.com",)
@@ -53,13 +54,16 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         version: str,
         base_url: str | None,
         now: Now,
+        usage: Usage,
     ) -> None:
         http = Http(base_url=base_url, hosts=HOSTS, on_response=self._judge)
         http.headers["Authorization"] = f"Bearer {token}"
         super().__init__(session=http)  # without a token: the SDK would put it into the URL
         self.version = version
         self.answered_by: str | None = None
+        self.usage = usage
         self._token = token
+        self._secret = app_secret
         self._proof = (
             hmac.digest(app_secret.encode(), token.encode(), hashlib.sha256).hex()
             if app_secret
@@ -78,6 +82,12 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         method: str | None = None,
     ) -> dict[str, Any]:
         args = dict(args or {})
+        edge = path.rsplit("/", 1)[-1]
+        if edge in ("conversations", "messages"):
+            case = INSTAGRAM if args.get("platform") == "instagram" else MESSENGER
+            self.usage.admit(case, conversations=post_args is None)
+        else:
+            self.usage.admit(PAGES, conversations=False)
         if self._proof is not None:
             args["appsecret_proof"] = self._proof
         told: dict[str, Any] = super().request(path, args, post_args, files, method)
@@ -105,8 +115,34 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
             at=self._at,
         )
 
+    @property
+    def has_secret(self) -> bool:
+        return self._secret is not None
+
+    def debug_token(self, app_id: str | None) -> dict[str, Any]:
+        """What Facebook says of our token: asked as the app, where that is possible."""
+        args = {"input_token": self._token}
+        if app_id is None or self._secret is None:
+            return self.request(f"{self.version}/debug_token", args)
+        return self.as_app(app_id, "debug_token", args)
+
+    def as_app(self, app_id: str, path: str, args: dict[str, str] | None = None) -> dict[str, Any]:
+        """A call in the name of the app itself; its token is made of its id and its secret."""
+        assert self._secret is not None
+        response = self.session.get(
+            f"{facebook.FACEBOOK_GRAPH_URL}{self.version}/{path}",
+            params=args,
+            headers={"Authorization": f"Bearer {app_id}|{self._secret}"},
+        )
+        return mapping(body(response))
+
     def _judge(self, response: requests.Response) -> None:
-        judge(response, token=self._token)
+        self.usage.learn(response.headers)
+        try:
+            judge(response, token=self._token)
+        except Throttled as error:
+            self.usage.refused(error.case, seconds=error.retry_after_s, why=error.reason)
+            raise
         # The SDK goes by this header, and Graph has been seen to call its JSON text/javascript.
         response.headers["content-type"] = "application/json"
         self.answered_by = response.headers.get("facebook-api-version")

@@ -21,6 +21,7 @@ _RATE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 _PERMISSION_CODES = frozenset({3, 10, *range(200, 300)})
 _MISSING_CODES = frozenset({100, 803})
 _WAIT_S = 60.0
+_CASES = {4: "app", 17: "app", 341: "app", 613: "messenger", 80002: "instagram", 80006: "messenger"}
 _BURST_S = 5.0  # 613: more than two calls a second to the conversations of a Page
 _LONGEST_S = 24 * 3600.0
 
@@ -32,7 +33,8 @@ _BY_SUBCODE = {
     463: f"the token has expired: {_NEW}",
     464: f"that person's account is not confirmed: confirm it at facebook.com, then {_NEW}",
     467: f"the token is no longer valid: {_NEW}",
-    492: "that person lost the role on the Page: restore it, or take the token of someone who has one",
+    492: "that person lost the role on the Page, and a new token will not help: restore the role, or take"
+    " the token of someone who has one",
 }
 _PERMISSIONS = {
     "conversations": "pages_messaging",
@@ -43,16 +45,38 @@ _PERMISSIONS = {
 _READ_POSTS = "pages_read_engagement and pages_read_user_content"
 
 
-class Missing(Unavailable):
+class Throttled(RateLimited):
+    """`case`: whose quota it is, in the words of the usage headers."""
+
+    def __init__(self, reason: str, *, retry_after_s: float, case: str) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)
+        self.case = case
+
+
+class Failed(Unavailable):
+    """Any other error of Graph's: `code` and `subcode` as it told them."""
+
+    def __init__(self, reason: str, *, code: int, subcode: int, maybe_done: bool = False) -> None:
+        super().__init__(reason, maybe_done=maybe_done)
+        self.code = code
+        self.subcode = subcode
+
+
+class Missing(Failed):
     """Code 100: the object is gone, the paging cursor is dead, or a parameter is wrong."""
 
 
-class Heavy(Unavailable):
+class Heavy(Failed):
     """Code 1 with the advice to ask for less."""
 
 
 class Forbidden(Unauthorized):
     """A permission for this one thing is missing; the token itself is good."""
+
+    def __init__(self, reason: str, *, remedy: str, code: int = 10, subcode: int = 0) -> None:
+        super().__init__(reason, remedy=remedy)
+        self.code = code
+        self.subcode = subcode
 
 
 def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
@@ -61,7 +85,9 @@ def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
     if 300 <= status < 400:
         raise Unavailable(f"{status} from {where}")
     if status == 429:
-        raise RateLimited(f"429 from {where}", retry_after_s=regain_s(response) or _WAIT_S)
+        raise Throttled(
+            f"429 from {where}", retry_after_s=regain_s(response) or _WAIT_S, case="app"
+        )
     told = body(response)
     error = told.get("error") if isinstance(told, dict) else None
     if isinstance(told, dict) and not error and 200 <= status < 300:
@@ -71,9 +97,10 @@ def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
     what = f"Facebook answered {status} at {where}{_words(error, code, subcode, token)}"
     if code in _RATE_CODES:
         wait_s = _BURST_S if code == 613 else _WAIT_S
-        raise RateLimited(what, retry_after_s=regain_s(response) or wait_s)
+        case = _CASES.get(code, "pages")
+        raise Throttled(what, retry_after_s=regain_s(response) or wait_s, case=case)
     if code in _TOKEN_CODES or (status == 401 and code not in _PERMISSION_CODES):
-        raise Unauthorized(what, remedy=_BY_SUBCODE.get(subcode, _NEW))
+        raise Unauthorized(what, remedy=remedy_for(subcode))
     if code in _PERMISSION_CODES:
         edge = where.rsplit("/", 1)[-1]
         wanted = _PERMISSIONS.get(edge, _READ_POSTS)
@@ -81,20 +108,32 @@ def judge(response: requests.Response, *, token: str) -> dict[str, Any]:
             what,
             remedy=f"grant {wanted} to the app and {_NEW}"
             " (a permission unused for 90 days is withdrawn)",
+            code=code,
+            subcode=subcode,
         )
     if code == 368:
-        raise Unauthorized(
-            what, remedy="the Page is blocked for a policy: see its Page quality tab"
+        raise Forbidden(
+            what,
+            remedy="the Page is blocked for a policy: see its Page quality tab",
+            code=code,
+            subcode=subcode,
         )
     if "appsecret_proof" in str(error.get("message")):
         raise Unauthorized(
             what, remedy="set app_secret to the secret of the app that the token was made for"
         )
     if code in _MISSING_CODES:
-        raise Missing(what)
+        raise Missing(what, code=code, subcode=subcode)
     if code == 1 and "reduce the amount" in str(error.get("message")):
-        raise Heavy(what)
-    raise Unavailable(what, maybe_done=status >= 500)  # 1 and 2 too: passing trouble
+        raise Heavy(what, code=code, subcode=subcode)
+    # 1 and 2 too: passing trouble, and a write may have been done
+    maybe_done = status >= 500 or code in (0, 1, 2)
+    raise Failed(what, code=code, subcode=subcode, maybe_done=maybe_done)
+
+
+def remedy_for(subcode: int) -> str:
+    """What to do about a token that died of this subcode of 190."""
+    return _BY_SUBCODE.get(subcode, _NEW)
 
 
 def regain_s(response: requests.Response) -> float:

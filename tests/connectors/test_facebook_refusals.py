@@ -116,7 +116,7 @@ def test_a_limit_is_waited_for_in_minutes_where_the_header_tells(
         (190, 463, "expired"),
         (190, 464, "not confirmed"),
         (190, 467, "no longer valid"),
-        (190, 492, "restore it"),
+        (190, 492, "a new token will not help"),
         (102, None, "Page access token"),
         (2500, None, "Page access token"),
         (1705, None, "Page access token"),
