@@ -88,8 +88,8 @@ def over(draft: Draft, at: datetime) -> bool:
     """
     conversation = draft.conversation
     last = max((entry.at for entry in draft.entries), default=conversation.opened_at)
-    if draft.entries and all(entry.history for entry in draft.entries):
-        return at - last >= REOPEN_FOR  # settled, once this page is
+    if (settled_at := _settled_at(draft)) is not None:
+        return at - settled_at >= REOPEN_FOR
     if conversation.state is ConversationState.RESOLVED and not _wrote(draft):
         return at - (conversation.resolved_at or last) >= REOPEN_FOR
     return at - last >= IDLE_FOR[conversation.kind]
@@ -112,8 +112,9 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
         labels=_union(conversation.labels, (tag for one in draft.verdicts for tag in one.tags)),
     )
     if conversation.state is not ConversationState.CLOSED:
-        conversation = _route(_state(conversation, draft), draft, rules, now)
-    draft.conversation = conversation
+        conversation = _state(conversation, draft)
+    # One that opened and was closed on the same page is routed too: what is in it was told to nobody yet.
+    draft.conversation = conversation = _route(conversation, draft, rules, now)
     draft.clocks = clocks(
         draft.entries,
         conversation.aims,
@@ -128,15 +129,21 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
 
 def _state(conversation: Conversation, draft: Draft) -> Conversation:
     last_in, last_out = conversation.last_inbound_at, conversation.last_outbound_at
-    if all(entry.history for entry in draft.entries):
-        # What came before us is nobody's task: it counts as settled until the customer writes again.
-        settled = max(filter(None, (last_in, last_out)), default=conversation.opened_at)
-        return replace(conversation, state=ConversationState.RESOLVED, resolved_at=settled)
+    if (settled_at := _settled_at(draft)) is not None:
+        return replace(conversation, state=ConversationState.RESOLVED, resolved_at=settled_at)
     if conversation.state is ConversationState.RESOLVED and not _wrote(draft):
         return conversation
     answered = last_out is not None and (last_in is None or last_out >= last_in)
     state = ConversationState.WAITING if answered else ConversationState.OPEN
     return replace(conversation, state=state, resolved_at=None)
+
+
+def _settled_at(draft: Draft) -> datetime | None:
+    """What came before us is nobody's task: it counts as settled until the customer writes again."""
+    asked = [entry for entry in draft.entries if entry.direction is Direction.INBOUND]
+    if not asked or not all(entry.history for entry in asked):
+        return None
+    return max(entry.at for entry in draft.entries if entry.history)
 
 
 def _wrote(draft: Draft) -> bool:
