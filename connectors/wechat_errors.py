@@ -19,8 +19,19 @@ TOKEN_REFUSED = frozenset({40001, 40014, 41001, 42001})
 
 _SECRET = frozenset({40013, 40056, 40125, 41002, 41004})
 _ADDRESS = frozenset({40164, 60020})
-_KF_ACCOUNT = frozenset({40201, 95000, 95004, 95017})
-_NOT_ALLOWED = frozenset({40033, 47001, 48001, 48002, 48004, 60011, 65400, 65416, 65417})
+_NOT_ALLOWED = frozenset(
+    {40033, 47001, 48001, 48002, 48004, 60011, 65400, 65416, 65417, 88000, 88001, 88010}
+)
+_MANAGED = "the app that `secret` belongs to must stand under 微信客服 - 可调用接口的应用"
+_ACCOUNT = f"set open_kfid to an account that WeCom lists; {_MANAGED}"
+_REMEDIES = {
+    40201: "WeCom has banned this customer-service account; see its notices in the admin console",
+    95000: _ACCOUNT,
+    95004: _ACCOUNT,
+    95011: f"customer service is managed by hand there: hand it over to the API; {_MANAGED}",
+    95012: f"customer service is managed by hand there: hand it over to the API; {_MANAGED}",
+    95017: f"turn the API of customer service on in WeCom's admin console; {_MANAGED}",
+}
 _CREDENTIALS = "check the account's id and secret in the platform's console and in settings.yaml"
 
 
@@ -32,6 +43,14 @@ class Failed(Unavailable):
         self.code = code
         self.text = "".join(c for c in str(text) if c.isprintable())[:160]
         super().__init__(f"{kind} answers {code}: {self.text}")
+
+
+class Refused(Rejected):
+    """Not allowed, or not like this; `code` is the errcode."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason, status=403)
+        self.code = code
 
 
 def explained(failed: Failed, *, daily: bool, now: datetime) -> Exception:
@@ -50,13 +69,10 @@ def explained(failed: Failed, *, daily: bool, now: datetime) -> Exception:
         return RateLimited(failed.reason, retry_after_s=60)
     if code == 45009:
         return RateLimited(failed.reason, retry_after_s=_until_midnight_s(now))
-    if code in _KF_ACCOUNT:
-        return Unauthorized(
-            failed.reason,
-            remedy="check open_kfid, and that the API may manage it (微信客服 - 可调用接口的应用)",
-        )
+    if code in _REMEDIES:
+        return Unauthorized(failed.reason, remedy=_REMEDIES[code])
     if code in _NOT_ALLOWED:
-        return Rejected(failed.reason, status=403)
+        return Refused(failed.reason, code)
     return failed
 
 

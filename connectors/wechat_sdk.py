@@ -12,7 +12,9 @@ import json
 import struct
 import threading
 from base64 import b64decode
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from xml.parsers.expat import ExpatError
 
@@ -29,7 +31,7 @@ from aggregator.errors import Rejected, Unavailable
 from aggregator.http import Http, body, outcome
 from connectors.base import Now
 from connectors.payload import mapping
-from connectors.wechat_errors import TOKEN_REFUSED, Failed, explained
+from connectors.wechat_errors import TOKEN_REFUSED, Failed, Refused, explained
 
 OFFICIAL_HOST = "api.weixin.qq.com"
 WORK_HOST = "qyapi.weixin.qq.com"
@@ -67,22 +69,29 @@ class _Careful:
         with self._lock:
             self._fetch(force=False)
 
-    def call(self, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self,
+        path: str,
+        data: dict[str, Any] | None = None,
+        *,
+        words: Mapping[int, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """POST `data` (GET where there is none) and return the answer.
 
-        Raises our outcomes; Failed is the one of an errcode that wechat_errors does not know.
+        Raises our outcomes; Failed is the one of an errcode that wechat_errors does not know. `words`: what
+        a person is told of an errcode that is a Rejected here.
         """
         token = self.access_token
         try:
             return self._once(path, data)
         except Failed as failed:
             if failed.code not in TOKEN_REFUSED:
-                raise self._explained(failed) from None
+                raise self._explained(failed, words) from None
         self._renew(token)
         try:
             return self._once(path, data)
         except Failed as failed:
-            raise self._explained(failed) from None
+            raise self._explained(failed, words) from None
 
     def _once(self, path: str, data: dict[str, Any] | None) -> dict[str, Any]:
         found: Any = None
@@ -102,7 +111,11 @@ class _Careful:
             raise Unavailable(f"no JSON object from {path}", maybe_done=True)
         return found
 
-    def _explained(self, failed: Failed) -> Exception:
+    def _explained(
+        self, failed: Failed, words: Mapping[int, str] = MappingProxyType({})
+    ) -> Exception:
+        if failed.code in words:
+            return Refused(f"{words[failed.code]} ({failed.code})", failed.code)
         return explained(failed, daily=self.daily, now=self._now())
 
     def _renew(self, refused: str) -> None:
@@ -114,11 +127,19 @@ class _Careful:
                 self._fetch(force=True)
 
     def _fetch(self, *, force: bool) -> str:
-        answer = self._ask(force=force)
-        told = mapping(body(answer))
+        try:
+            answer = self._ask(force=force)
+            told = mapping(body(answer))
+        except Unavailable as error:  # whatever became of the token, nothing was said to a customer
+            error.maybe_done = False
+            raise
         if told.get("errcode"):
             raise self._explained(Failed(self.kind, _int(told["errcode"]), told.get("errmsg")))
-        outcome(answer, remedy=f"look at {self.kind}'s status page")
+        try:
+            outcome(answer, remedy=f"look at {self.kind}'s status page")
+        except Unavailable as error:
+            error.maybe_done = False
+            raise
         token = told.get("access_token")
         if not isinstance(token, str) or not token:
             raise Unavailable(f"no access_token in the answer of {self.kind}")
@@ -167,16 +188,17 @@ class WorkClient(_Careful, EnterpriseClient):  # type: ignore[misc]
 # --- callbacks ----------------------------------------------------------------------------------
 
 
-def elements(xml: str, *, whole: bool = False) -> dict[str, Any]:
-    """The elements under `<xml>`; `whole` keeps the white space around their words.
-
-    Raises Rejected for anything else, and for declarations of entities.
+def elements(body: str, *, whole: bool = False) -> dict[str, Any]:
+    """The elements under `<xml>`, or the members of a JSON push; `whole` keeps the white space around
+    words. Raises Rejected for anything else, and for declarations of entities.
     """
-    lowered = xml.lower()
+    if is_json(body):
+        return _members(body)
+    lowered = body.lower()
     if "<!doctype" in lowered or "<!entity" in lowered:
         raise Rejected("a DOCTYPE or an ENTITY in the body")
     try:
-        found = xmltodict.parse(xml, strip_whitespace=not whole)["xml"]
+        found = xmltodict.parse(body, strip_whitespace=not whole)["xml"]
     except _UNREADABLE:
         raise Rejected("the body is no XML of the platform's") from None
     if not isinstance(found, dict):
@@ -184,27 +206,51 @@ def elements(xml: str, *, whole: bool = False) -> dict[str, Any]:
     return found
 
 
-def pushed(xml: str) -> tuple[str, dict[str, Any]]:
+def is_json(body: str) -> bool:
+    """Whether this is a push in JSON, which an account may choose in the platform's console."""
+    return body.lstrip("\ufeff \t\r\n").startswith("{")
+
+
+def pushed(body: str) -> tuple[str, dict[str, Any]]:
     """(message type in lower case, elements) as wechatpy reads a push; `event` for every event.
 
     Raises Rejected where there is no MsgType, or wechatpy cannot read it.
     """
-    written = elements(xml, whole=True).get(
-        "Content"
-    )  # wechatpy strips it; a text stays as written
     try:
-        found = parse_message(xml)._data
+        if is_json(body):
+            found = _members(body)  # wechatpy reads XML only
+        else:
+            # wechatpy strips the text; ours stays as written
+            written = elements(body, whole=True).get("Content")
+            found = {**parse_message(body)._data, "Content": written}
         kind = found["MsgType"].strip().lower()
     except _UNREADABLE:
         raise Rejected("the body has no readable MsgType") from None
-    kind = "event" if kind == "event" or kind.startswith("device_") else kind
-    return kind, {**found, "Content": written}
+    return "event" if kind == "event" or kind.startswith("device_") else kind, found
 
 
-def transfer_reply(to: str, sender: str, at: datetime) -> str:
+def _members(body: str) -> dict[str, Any]:
+    try:
+        found = json.loads(body.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        raise Rejected("the body is no JSON of the platform's") from None
+    if not isinstance(found, dict):
+        raise Rejected("the body is no JSON of the platform's")
+    return found
+
+
+def transfer_reply(to: str, sender: str, at: datetime, *, as_json: bool = False) -> str:
     """The passive reply that hands a message to the platform's own customer-service console."""
     made = TransferCustomerServiceReply(source=sender, target=to, time=int(at.timestamp()))
-    return str(made.render())
+    if not as_json:
+        return str(made.render())
+    told = {
+        "ToUserName": to,
+        "FromUserName": sender,
+        "CreateTime": int(at.timestamp()),
+        "MsgType": made.type,
+    }
+    return json.dumps(told, ensure_ascii=False)
 
 
 class Cipher:
@@ -225,8 +271,9 @@ class Cipher:
         except (WeChatException, ValueError, IndexError, TypeError, struct.error):
             raise Rejected("the body cannot be decrypted") from None
 
-    def seal(self, xml: str, *, nonce: str, timestamp: str) -> str:
-        return str(self._envelope.encrypt_message(xml, nonce, timestamp))
+    def seal(self, words: str, *, nonce: str, timestamp: str, as_json: bool = False) -> str:
+        sealed = str(self._envelope.encrypt_message(words, nonce, timestamp))
+        return json.dumps(elements(sealed)) if as_json else sealed
 
 
 def _int(value: Any) -> int:

@@ -8,24 +8,37 @@ Page: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiv
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.http import Http
-from aggregator.model import Accepted, Identity, Page, Push
+from aggregator.model import Accepted, Identity, Message, Page, Push
+from connectors import budget
 from connectors import wechat_callback as callback
-from connectors.base import Keep, Now, Options
+from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.handshake import check_signature
-from connectors.payload import integer, items
+from connectors.payload import integer, items, mapping
+from connectors.wechat import answers, comments, events
+from connectors.wechat.articles import Articles, Watched
 from connectors.wechat.received import received
 from connectors.wechat.records import PAGE, Walk, sent
 from connectors.wechat_callback import AesKey
-from connectors.wechat_sdk import OFFICIAL_HOST, Cipher, OfficialClient, pushed, transfer_reply
+from connectors.wechat_sdk import (
+    OFFICIAL_HOST,
+    Cipher,
+    OfficialClient,
+    is_json,
+    pushed,
+    transfer_reply,
+)
+from connectors.wechat_window import Windows
 
 RECORDS = f"https://{OFFICIAL_HOST}/customservice/msgrecord/getmsglist"
+QUOTA = "openapi/quota/get"
 
 _ADDRESSABLE = re.compile(r"[\w@.-]{1,64}", re.ASCII)
 
@@ -36,21 +49,25 @@ class WeChatOptions(Options):
     token: SecretStr
     encoding_aes_key: AesKey | None = None
     passive_reply: Literal["success", "transfer_customer_service"] = "success"
+    articles: Articles = ()  # msg_data_id, or msg_data_id/index; those sent from here on are learnt
 
 
 class WeChat:
-    """`messages` is pushed; `records` is polled for what our servicers wrote in the platform's console.
+    """`messages` is pushed; `records` is polled for what our servicers wrote in the platform's console, and
+    `comments` for what stands under articles.
 
     Of the records only those that a servicer sent are taken: the customers' own come by callback, with
-    an id, and the records have none that would show the two to be the same.
+    an id, and the records have none that would show the two to be the same. There is no history to read
+    apart: the platform hands over no customer's message but by callback.
     """
 
     options = WeChatOptions
-    streams = ("messages", "records")
+    streams = ("messages", "records", "comments")
     pushed = ("messages",)
 
     def __init__(self, options: WeChatOptions, *, keep: Keep, now: Now) -> None:
         self._options = options
+        self._keep = keep
         self._now = now
         self._token = options.token.get_secret_value()
         self._client = OfficialClient(
@@ -65,36 +82,81 @@ class WeChat:
             if key
             else None
         )
+        self._watched = Watched(options.articles, keep, now)
+        self._windows = Windows(keep, now)
+        self._answers = answers.Answers(self._windows, self._call, self._recorded)
 
     def check(self) -> Identity:
-        """A token proves id, secret and IP whitelist; one look at the records, whether we may read them."""
+        """A token proves id, secret and IP whitelist; one look into each stream, whether we may read it."""
         self._client.access_token  # noqa: B018  asked for, and kept
-        records, now = "ok", int(self._now().timestamp())
-        try:
-            self._records(Walk(seen=None, at=now - 60, end=now, msgid=1), number=1)
-        except Rejected as error:
-            records = error.reason
-        except RateLimited as error:
-            records = f"not asked: {error.reason}"
+        now = int(self._now().timestamp())
+        streams = {"messages": "ok", "records": "ok", "comments": "ok"}
+        streams["records"] = _probed(
+            lambda: self._records(Walk(seen=None, at=now - 60, end=now, msgid=1), number=1)
+        )
+        for article in self._watched.all()[:1]:
+            streams["comments"] = _probed(
+                lambda: self._call(comments.PATH, comments.asked(article, 0, 1))  # noqa: B023
+            )
         return Identity(
             native_id=self._options.app_id,
             name=None,
-            streams={"messages": "ok", "records": records},
-            note="messages come to /callbacks/{account}; no API tells whether the platform calls it",
+            streams=streams,
+            note="messages come to /callbacks/{account}; no API tells whether the platform calls it"
+            + "".join(f"; {told}" for told in self._quotas()),
         )
 
-    # --- what our servicers wrote ---------------------------------------------------------------
+    def _quotas(self) -> Iterator[str]:
+        """What the platform says of today's calls (Beijing days); nothing where it says nothing."""
+        for path in (_path(RECORDS), f"/cgi-bin/{comments.PATH}", f"/cgi-bin/{answers.PATH}"):
+            try:
+                quota = mapping(self._client.call(QUOTA, {"cgi_path": path}).get("quota"))
+            except (Unavailable, Rejected):
+                continue
+            if limit := integer(quota.get("daily_limit")):
+                yield f"{path}: {integer(quota.get('used'))} of {limit} calls today"
+
+    def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A call that is not made at all while the quota of its path is used up, for whichever replica."""
+        budget.admit(self._keep, _path(path), self._now())
+        try:
+            return self._client.call(path, body, words=_WORDS.get(path, {}))
+        except RateLimited as limited:
+            seconds, why = limited.retry_after_s, limited.reason
+            budget.shut(self._keep, _path(path), self._now(), seconds=seconds, why=why)
+            raise
+
+    # --- what our servicers wrote, and what stands under articles ----------------------------------
 
     def poll(self, stream: str, cursor: str | None) -> Page:
         """One page of the records of one day; a walk goes from the last complete one to now."""
+        if stream == "comments":
+            ask = self._comments
+            return comments.page(cursor, self._watched, ask, self._now())
         if stream != "records":
             return Page((), cursor)
         walk = Walk.resume(cursor, self._now())
+        messages, after = self._page(walk)
+        # What the API sent may stand in the records too; whoever had it sent has stored it.
+        others = self._windows.of_others(messages)
+        return Page(tuple(others), after.told(), more=after.end is not None)
+
+    def _comments(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._call(comments.PATH, asked)
+
+    def _page(self, walk: Walk) -> tuple[list[Message], Walk]:
         found = self._records(walk, number=PAGE)
         count = max(len(items(found["recordlist"])), integer(found.get("number")))
-        after = walk.after(count, integer(found.get("msgid")))
-        messages = tuple(sent(items(found["recordlist"])))
-        return Page(messages, after.told(), more=after.end is not None)
+        messages, alike = sent(items(found["recordlist"]), walk.alike)
+        return messages, walk.after(count, integer(found.get("msgid")), alike)
+
+    def _recorded(self, since: datetime) -> Iterator[Message]:
+        """What the records show since then, with the ids that `poll` gives."""
+        end = int(self._now().timestamp()) + 1
+        walk = Walk(seen=None, at=int(since.timestamp()), end=end, msgid=1)
+        while walk.end is not None:
+            messages, walk = self._page(walk)
+            yield from messages
 
     def _records(self, walk: Walk, *, number: int) -> dict[str, Any]:
         asked = {
@@ -103,47 +165,93 @@ class WeChat:
             "msgid": walk.msgid,
             "number": number,
         }
-        found = self._client.call(RECORDS, asked)
+        found = self._call(RECORDS, asked)
         if not isinstance(found.get("recordlist"), list):
             raise Unavailable("no recordlist in WeChat's answer")
         return found
 
+    # --- answers --------------------------------------------------------------------------------
+
+    def reply_limit(self, to: Message) -> ReplyLimit:
+        return self._answers.limit(to)
+
+    def reply(self, to: Message, text: str, key: str) -> Message:
+        """`to`: the customer's newest message, whose time the window begins with. Sent at most once a key:
+        after an unknown outcome it is Rejected, with words that say where to look."""
+        return self._answers.reply(to, text, key)
+
+    def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
+        """None also where nobody can tell: WeChat's records show such an answer only to some accounts.
+        `reply` does not send it again then."""
+        return self._answers.find(to, text, key, since)
+
     # --- what customers wrote -------------------------------------------------------------------
 
     def verify(self, request: Push) -> Accepted:
-        """Stored is the XML in the clear; events are answered and not stored, they are no messages."""
+        """Stored is the push in the clear; of the events only those that change something."""
         if request.method == "GET":
             echo = callback.echo(request)
             check_signature(self._token, request)
             return Accepted(echo.encode())
         if self._cipher is None:
-            xml = callback.plain(self._token, request)
+            body = callback.plain(self._token, request)
         else:
-            xml = callback.sealed(self._token, self._cipher, request)
-        kind, found = pushed(xml)
+            body = callback.sealed(self._token, self._cipher, request)
+        kind, found = pushed(body)
         if kind == "event":
-            return Accepted(b"success")
-        answer = self._passive_reply(found, request)
+            store = (body.encode(),) if events.matters(found) else ()
+            return Accepted(b"success", stream="messages" if store else None, store=store)
+        answer = self._passive_reply(found, request, as_json=is_json(body))
         return Accepted(
             answer,
-            content_type="text/plain; charset=utf-8" if answer == b"success" else "application/xml",
+            content_type=_CONTENT_TYPES.get(answer[:1], "text/plain; charset=utf-8"),
             stream="messages",
-            store=(xml.encode(),),
+            store=(body.encode(),),
         )
 
-    def _passive_reply(self, found: dict[str, Any], request: Push) -> bytes:
+    def _passive_reply(self, found: dict[str, Any], request: Push, *, as_json: bool) -> bytes:
         to, sender = found.get("FromUserName"), found.get("ToUserName")
         if self._options.passive_reply == "success" or not (_named(to) and _named(sender)):
             return b"success"
-        xml = transfer_reply(str(to), str(sender), request.received_at)
+        told = transfer_reply(str(to), str(sender), request.received_at, as_json=as_json)
         if self._cipher is not None:
             stamp, nonce = request.query["timestamp"], request.query["nonce"]
-            xml = self._cipher.seal(xml, nonce=nonce, timestamp=stamp)
-        return xml.encode()
+            told = self._cipher.seal(told, nonce=nonce, timestamp=stamp, as_json=as_json)
+        return told.encode()
 
     def read(self, raw: Sequence[bytes]) -> Page:
-        found = (received(one) for one in raw)
-        return Page(tuple(one for one in found if one is not None), None)
+        """The messages; what events change is noted, and comments are asked for where an article went out."""
+        messages, found = [], []
+        for one in raw:
+            message, event = received(one)
+            messages += [message] if message is not None else []
+            found += [event] if event is not None else []
+        self._windows.happened(filter(None, map(events.happened, found)))
+        out = [article for event in found for article in events.published(event)]
+        if out:
+            self._watched.learn(out)
+        told = self._windows.put(messages)
+        return Page(tuple(told), None, wake=("comments",) if out else ())
+
+
+_WORDS = {answers.PATH: answers.REFUSALS}
+_CONTENT_TYPES = {b"<": "application/xml", b"{": "application/json"}
+
+
+def _probed(ask: Callable[[], object]) -> str:
+    """One look at a stream: ok, denied or quota, and why. Raises Unavailable and Unauthorized."""
+    try:
+        ask()
+    except Rejected as error:
+        return f"denied: {error.reason}"
+    except RateLimited as error:
+        return f"quota: {error.reason}"
+    return "ok"
+
+
+def _path(url: str) -> str:
+    """The path as the platform counts it."""
+    return url.removeprefix(f"https://{OFFICIAL_HOST}")
 
 
 def _named(value: object) -> bool:

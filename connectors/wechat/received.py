@@ -1,4 +1,4 @@
-"""What customers wrote: from the XML of one push to a message.
+"""What customers wrote: from one push, XML or JSON, to a message.
 
 Page: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html
 """
@@ -14,14 +14,14 @@ from connectors.payload import name, native, words
 from connectors.wechat_sdk import elements, pushed
 
 
-def received(raw: bytes) -> Message | None:
-    """The message in one stored push; None for an event. What cannot be read is kept, as unknown."""
+def received(raw: bytes) -> tuple[Message | None, dict[str, Any] | None]:
+    """The message in one stored push, or the event. What cannot be read is kept, as unknown."""
     try:
         kind, found = pushed(raw.decode("utf-8", "replace"))
     except Rejected:
         kind, found = "unreadable", _readable(raw)
     if kind == "event":
-        return None
+        return None, found
     marks: list[str] = []
     openid = native(found.get("FromUserName"))
     text = words(found.get("Content" if kind == "text" else "Recognition"), marks)
@@ -30,7 +30,7 @@ def received(raw: bytes) -> Message | None:
         marks.append("author.missing")
     if sent_at is None:
         marks.append("time.missing")
-    return Message(
+    message = Message(
         native_id=native(found.get("MsgId")) or _made_id(found, raw),
         platform="wechat",
         kind=Kind.DIRECT_MESSAGE,
@@ -43,6 +43,7 @@ def received(raw: bytes) -> Message | None:
         raw=raw,
         marks=tuple(marks),
     )
+    return message, None
 
 
 def _readable(raw: bytes) -> dict[str, Any]:

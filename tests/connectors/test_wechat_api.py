@@ -19,6 +19,7 @@ from tests.connectors.loopback import T0, Clock, Loopback, MemoryKeep, platform
 
 TOKEN_PATH = "/cgi-bin/stable_token"
 LIST_PATH = "/customservice/msgrecord/getmsglist"
+QUOTA_PATH = "/cgi-bin/openapi/quota/get"
 SECRET = "lumo-secret-never-told"
 
 
@@ -47,6 +48,9 @@ class Desk:
         code = self.codes.pop(0) if self.codes else self.always
         if code is not None:
             return answer({"errcode": code, "errmsg": self.errmsg})
+        if request.path == QUOTA_PATH:
+            quota = {"daily_limit": 5000, "used": 12, "remain": 4988}
+            return answer({"errcode": 0, "errmsg": "ok", "quota": quota})
         asked = request.json()
         return self.listed(asked)
 
@@ -379,8 +383,10 @@ def test_check_says_who_we_are() -> None:
     with desk() as (_, server, account, _):
         identity = account.check()
         assert identity.native_id == "wx7d2f90c1b4e8a653"
-        assert identity.streams == {"messages": "ok", "records": "ok"}
-        assert len(server.requests) == 2
+        assert identity.streams == {"messages": "ok", "records": "ok", "comments": "ok"}
+        assert identity.token_expires_at is None
+        assert "getmsglist: 12 of 5000 calls today" in (identity.note or "")
+        assert len(server.asked(LIST_PATH)) == 1
 
 
 @pytest.mark.parametrize("clock_at", [datetime(2026, 11, 20, 16, 0, 10, tzinfo=UTC)])
