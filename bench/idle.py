@@ -19,7 +19,7 @@ def measure() -> list[Figure]:
         process = psutil.Process(daemon.pid)
         time.sleep(SETTLE_S)
         before, began = process.cpu_times(), time.perf_counter()
-        switches, written = process.num_ctx_switches(), process.io_counters()
+        written = process.io_counters()
         highest = 0.0
         while (passed := time.perf_counter() - began) < WATCH_S:
             highest = max(highest, process.memory_info().rss / 1e6)
@@ -30,10 +30,6 @@ def measure() -> list[Figure]:
             Figure("CPU, of one core", 100 * used / passed, "%", "< 1"),
             Figure("memory (RSS), highest", highest, "MB", "< 150"),
             Figure("threads", process.num_threads()),
-            Figure(
-                "wake-ups a second",
-                (process.num_ctx_switches().voluntary - switches.voluntary) / passed,
-            ),
             Figure(
                 "written to disk a minute",
                 (process.io_counters().write_bytes - written.write_bytes) / 1e3 / passed * 60,
