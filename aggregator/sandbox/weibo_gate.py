@@ -88,6 +88,10 @@ class Gate:
         }
         return answer(info)
 
+    def spend(self, calls: int) -> None:
+        """Another program calls for the same user."""
+        self._used[self._day()] += calls
+
     def revoke(self) -> None:
         """The account's password was changed: the token is worth nothing from now on (21332)."""
         self.token = f"2.00{secrets.token_urlsafe(20)}"

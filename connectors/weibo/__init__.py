@@ -1,136 +1,139 @@
 """Weibo: mentions, comments and our own comments by polling, direct messages of the fan service by callback.
 
 Credentials: open.weibo.com, 我的应用: an app's token for the brand's account (`uid`), from its authorise
-page; the App Secret, if direct messages are wanted (粉丝服务平台 - 高级功能 - 开发者模式, format JSON).
+page; the App Secret, if direct messages are wanted (粉丝服务平台 - 高级功能 - 开发者模式, format JSON or XML).
 Pages: https://open.weibo.com/wiki/2/statuses/mentions and https://open.weibo.com/wiki/Messages_callback
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Literal
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyAddress, SecretStr, model_validator
 
-from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
+from aggregator.errors import Rejected
 from aggregator.model import Accepted, Identity, Message, Page, Push
-from connectors.base import Keep, Now, Options
-from connectors.payload import integer, items, mapping, name, native
+from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.weibo.api import Api, authorise
-from connectors.weibo.direct import accepted, direct
-from connectors.weibo.longtext import LongTexts
-from connectors.weibo.messages import comment, status
-from connectors.weibo.walk import Walk
+from connectors.weibo.authorization import Authorization, Token
+from connectors.weibo.direct import Mentioned, accepted, direct
+from connectors.weibo.health import Health
+from connectors.weibo.ledger import Ledger
+from connectors.weibo.lists import LISTS, Lists, metered
+from connectors.weibo.planner import Planner
+from connectors.weibo.replies import Answers
+from connectors.weibo.windows import Windows
 
-# stream → (path, what the list is called, most that one page may hold)
-_LISTS = {
-    "mentions": ("statuses/mentions", "statuses", 200),
-    "comments": ("comments/to_me", "comments", 50),
-    "comment_mentions": ("comments/mentions", "comments", 50),
-    "own_comments": ("comments/by_me", "comments", 50),
-}
 _DIRECT = "direct_messages"
 
 
 class WeiboOptions(Options):
+    """A token in `access_token`, or the three of the app and a token from `inboxd auth`."""
+
     uid: str = Field(pattern=r"^[1-9][0-9]{4,19}$")
-    access_token: SecretStr
+    access_token: SecretStr | None = None
     app_secret: SecretStr | None = None
     tier: Literal["open", "commercial"] = "open"
+    app_key: str | None = Field(None, pattern=r"^[0-9]{1,20}$")  # for links to the authorise page
+    redirect_uri: str | None = None  # as the app's settings at Weibo name it
+    rip: IPvAnyAddress | None = (
+        None  # this machine's public address, which answers may have to name
+    )
+
+    @model_validator(mode="after")
+    def _has_a_way_to_a_token(self) -> WeiboOptions:
+        if self.access_token is None and not (
+            self.app_key and self.app_secret and self.redirect_uri
+        ):
+            raise ValueError(
+                "access_token missing; or give app_key, app_secret and redirect_uri and run inboxd auth"
+            )
+        return self
 
 
 class Weibo:
-    """Every list is newest first; a walk goes down to where the last complete one began, less an overlap.
-
-    A comment on our post that mentions us stands in two lists; kind and id are the same in both.
-    """
+    """The lists are polled by plan, since an open app has a hundred calls a day; messages are pushed."""
 
     options = WeiboOptions
 
     def __init__(self, options: WeiboOptions, *, keep: Keep, now: Now) -> None:
         self._options = options
-        self._now = now
-        self._secret = options.app_secret.get_secret_value() if options.app_secret else None
-        self._api = Api(
-            options.access_token.get_secret_value(),
-            commercial=options.tier == "commercial",
+        uid, commercial = options.uid, options.tier == "commercial"
+        link = partial(authorise, key=options.app_key, back=options.redirect_uri)
+        self._secret = _told(options.app_secret)
+        ledger = Ledger(keep, now)
+        api = Api(
+            Token(_told(options.access_token), keep),
+            commercial=commercial,
             base_url=options.base_url,
+            link=link,
+            limited=ledger.refused,
         )
-        self._long = LongTexts(self._api)
+        planned = metered(commercial=commercial)
+        self._planner = Planner(api, ledger, uid=uid, now=now, streams=planned)
+        self._lists = Lists(api, self._planner, uid=uid, commercial=commercial, now=now)
+        self._windows = Windows(keep, now)
+        self._health = Health(
+            *(api, self._lists, self._planner),
+            uid=uid,
+            commercial=commercial,
+            link=link,
+            keep=keep,
+            now=now,
+        )
+        self._answers = Answers(
+            *(api, self._lists),
+            uid=uid,
+            address=str(options.rip) if options.rip else None,
+            spend=self._planner.answer,
+            now=now,
+        )
         self.pushed: tuple[str, ...] = (_DIRECT,) if self._secret else ()
-        self.streams: tuple[str, ...] = (*_LISTS, *self.pushed)
+        self.streams: tuple[str, ...] = (*LISTS, *self.pushed)
+
+    @staticmethod
+    def authorization(options: WeiboOptions, *, keep: Keep, now: Now) -> Authorization:
+        """Raises Rejected where the settings lack what the walk needs."""
+        if not (options.app_key and options.app_secret and options.redirect_uri):
+            raise Rejected("inboxd auth needs app_key, app_secret and redirect_uri in the settings")
+        if options.access_token is not None:
+            raise Rejected("access_token in the settings counts before any other: remove it first")
+        return Authorization(
+            uid=options.uid,
+            app_key=options.app_key,
+            app_secret=options.app_secret.get_secret_value(),
+            redirect_uri=options.redirect_uri,
+            base_url=options.base_url,
+            keep=keep,
+            now=now,
+        )
 
     def check(self) -> Identity:
-        """Asks each list for one item: an app is often allowed some and not others."""
-        uid = self._options.uid
-        told = self._api.token_info()
-        if native(told.get("uid")) not in (None, uid):
-            raise Unauthorized(
-                "the token belongs to another account than uid",
-                remedy=f"set uid to {native(told.get('uid'))}, or {authorise(told.get('appkey'))}",
-            )
-        left = integer(told.get("expire_in"))
-        streams = {stream: self._probe(stream) for stream in _LISTS}
-        return Identity(
-            native_id=uid,
-            name=self._screen_name(),
-            streams={**streams, **dict.fromkeys(self.pushed, "ok")},
-            token_expires_at=self._now() + timedelta(seconds=left) if left > 0 else None,
-            note=None if self._secret else "no app_secret: direct messages are not received",
-        )
-
-    def _probe(self, stream: str) -> str:
-        try:
-            self._list(stream, {"count": 1})
-        except Rejected as error:
-            return error.reason
-        except RateLimited as error:
-            return f"not asked: {error.reason}"
-        return "ok"
-
-    def _screen_name(self) -> str | None:
-        try:
-            found = mapping(self._api.get("users/show", {"uid": self._options.uid}))
-        except (Rejected, Unavailable):
-            return None
-        return name(found.get("screen_name"))
+        """Asks each list for one item where nothing is known: an app is often allowed some and not others."""
+        notes = [] if self._secret else ["no app_secret: direct messages are not received"]
+        identity = self._health.check(notes)
+        return replace(identity, streams={**identity.streams, **dict.fromkeys(self.pushed, "ok")})
 
     # --- lists ----------------------------------------------------------------------------------
 
     def poll(self, stream: str, cursor: str | None) -> Page:
-        """One page of one list."""
-        if stream not in _LISTS:
+        """One page of one list. While the plan says "not yet": an empty page, the cursor as it was."""
+        if stream not in LISTS:
             return Page((), cursor)
-        walk = Walk.resume(cursor, self._now())
-        asked = {"since_id": walk.since, "count": _LISTS[stream][2]}
-        if walk.below is not None:
-            asked["max_id"] = walk.below
-        found, next_cursor = self._list(stream, asked)
-        ids = [
-            integer(mapping(one).get("id")) or integer(mapping(one).get("idstr")) for one in found
-        ]
-        after = walk.after(ids, last=next_cursor == "0", now=self._now())
-        messages = tuple(self._message(stream, one) for one in found if one is not None)
-        return Page(messages, after.told(), more=after.going)
+        page = self._lists.poll(stream, cursor)
+        if page.cursor != cursor:
+            self._health.saw(stream)
+        return replace(page, messages=self._windows.on(page.messages))
 
-    def _list(self, stream: str, asked: dict[str, int]) -> tuple[list[Any], str | None]:
-        """The items, and the platform's own word on what follows (`0`: nothing)."""
-        path, key, _ = _LISTS[stream]
-        answer = self._api.get(path, asked)
-        if answer == []:  # how an empty object is written there
-            return [], "0"
-        found = mapping(answer).get(key)
-        if not isinstance(found, list):
-            raise Unavailable(f"no {key} in Weibo's answer")
-        following = mapping(answer).get("next_cursor")
-        return items(found), None if following is None else str(following)
-
-    def _message(self, stream: str, item: Any) -> Message:
-        now = self._now()
-        if stream == "mentions":
-            return status(item, uid=self._options.uid, now=now, long=self._long.whole)
-        return comment(item, uid=self._options.uid, now=now, ours=stream == "own_comments")
+    def backfill(self, stream: str, cursor: str | None) -> Page:
+        """One page of what a list still shows of the past. Raises RateLimited while that has to wait."""
+        if stream not in LISTS:
+            return Page((), cursor)  # no list shows what was pushed
+        return self._lists.backfill(stream, cursor)
 
     # --- direct messages ------------------------------------------------------------------------
 
@@ -144,11 +147,31 @@ class Weibo:
     def read(self, raw: Sequence[bytes]) -> Page:
         """A push that only tells of a mention wakes the list that holds it."""
         messages: list[Message] = []
-        wake: dict[str, None] = {}
+        calls: list[Mentioned] = []
         for one in raw:
             found = direct(one, uid=self._options.uid)
             if isinstance(found, Message):
                 messages.append(found)
-            elif found:
-                wake[found] = None
+            elif found is not None:
+                calls.append(found)
+        self._windows.note(calls)
+        wake = dict.fromkeys(one.stream for one in calls)
+        for stream in wake:
+            self._planner.wake(stream)
         return Page(tuple(messages), None, wake=tuple(wake))
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def reply_limit(self, to: Message) -> ReplyLimit:
+        return self._answers.limit(to)
+
+    def reply(self, to: Message, text: str, key: str) -> Message:
+        return self._answers.send(to, text, key)
+
+    def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
+        """Raises Rejected for direct messages: Weibo lists none of ours, and a second one would be a guess."""
+        return self._answers.find(to, text, since)
+
+
+def _told(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

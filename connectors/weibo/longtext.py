@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from connectors.payload import mapping, native
-from connectors.weibo.api import Api
+from connectors.weibo.api import GONE, Api, Refused
 
 MOST_KEPT = 256
 TRIES = 3
 
 
-class LongTexts:
-    """Asks for a post once, though the overlap brings it in many polls: a call is one of few a day."""
+class Gone(Exception):
+    """The post was withdrawn between the list and the question."""
 
-    def __init__(self, api: Api) -> None:
+
+class LongTexts:
+    """Asks for a post once, though the overlap brings it in many polls: a call is one of few a day.
+
+    `allowed`: whether there is a call for it.
+    """
+
+    def __init__(self, api: Api, *, allowed: Callable[[], bool]) -> None:
         self._api = api
+        self._allowed = allowed
         self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._failed: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def whole(self, item: dict[str, Any]) -> str | None:
-        """The whole text, None where it is not to be had.
+        """The whole text, None where it is not to be had. Raises Gone where there is no such post any more.
 
         Raises Unavailable while it may still come: a post is stored once, and better a little late
         than cut for good. The third failure in a row gives up, so that no post blocks the rest.
@@ -34,10 +43,16 @@ class LongTexts:
         if not key[0]:
             return None
         if key not in self._kept:
+            if not self._allowed():
+                return None
             try:
                 found = mapping(self._api.get("statuses/show", {"id": key[0], "isGetLongText": 1}))
             except RateLimited:
                 raise
+            except Refused as error:
+                if error.code in GONE:
+                    raise Gone from None
+                return None
             except Rejected:
                 return None
             except Unavailable:

@@ -14,6 +14,7 @@ from typing import Any
 from aggregator.model import Attachment, Author, Direction, Kind, Message
 from connectors.fields import digest, parse_time, raw_json
 from connectors.payload import integer, items, mapping, name, native, words
+from connectors.weibo.longtext import Gone
 
 # Only what ends in a semicolon: html.unescape alone would turn `?a=1&copy=2` into `?a=1©=2`.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -24,17 +25,17 @@ Long = Callable[[dict[str, Any]], str | None]
 
 
 def status(item: Any, *, uid: str, now: datetime, long: Long) -> Message:
-    """A post that mentions us; one of ours that reposts a customer's is an answer to it."""
+    """A post that mentions us; one of ours that reposts a customer's is an answer to it.
+
+    The text stays whole, with the `//@name:` chain of those who reposted before; the words of the post at
+    its end are `quoted`.
+    """
     found = mapping(item)
     marks: list[str] = []
     gone = _deleted(found)
     text = None if gone else _text(found.get("text"), marks)
     if text is not None and found.get("isLongText") in (True, 1, "1", "true"):
-        whole = long(found)
-        if whole is None:
-            marks.append("text.cut")
-        else:
-            text = _text(whole, marks)
+        text, gone = _whole(found, text, long, marks)
     author = _author(found.get("user"), marks)
     original = mapping(found.get("retweeted_status"))
     native_id = _id(found) or _made_id(item, found, marks)
@@ -60,6 +61,15 @@ def status(item: Any, *, uid: str, now: datetime, long: Long) -> Message:
         raw=raw_json(item),
         marks=tuple(marks),
     )
+
+
+def original(item: Any, *, uid: str, now: datetime) -> Message | None:
+    """A tombstone for the reposted post, if the repost says that it was deleted: we may have its words."""
+    found = mapping(mapping(item).get("retweeted_status"))
+    native_id = _id(found)
+    if native_id is None or not _deleted(found):
+        return None
+    return status({**found, "text": None, "deleted": "1"}, uid=uid, now=now, long=lambda _: None)
 
 
 def comment(item: Any, *, uid: str, now: datetime, ours: bool) -> Message:
@@ -103,6 +113,21 @@ def unescaped(text: str) -> str:
 
 def _text(value: Any, marks: list[str]) -> str | None:
     return words(unescaped(value), marks) if isinstance(value, str) else None
+
+
+def _whole(
+    found: dict[str, Any], text: str, long: Long, marks: list[str]
+) -> tuple[str | None, bool]:
+    """The words, and whether they were withdrawn while we asked for the rest of them."""
+    try:
+        whole = long(found)
+    except Gone:
+        marks.append("text.cut")
+        return text, True
+    if whole is None:
+        marks.append("text.cut")
+        return text, False
+    return _text(whole, marks), False
 
 
 def _deleted(found: dict[str, Any]) -> bool:

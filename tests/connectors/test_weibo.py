@@ -243,11 +243,16 @@ def test_a_direct_message_is_read() -> None:
     assert message.marks == ()
 
 
+def media(kind: str, id: str) -> Attachment:
+    link = f"https://upload.api.weibo.com/2/mss/msget?fid={id}"
+    return Attachment(kind, link, "opens with the account's access_token only", id)
+
+
 @pytest.mark.parametrize(
     ("name", "attachment"),
     [
-        ("image", Attachment("image", media_id="821804469")),
-        ("voice", Attachment("voice", media_id="22876340532172986")),
+        ("image", media("image", "821804469")),
+        ("voice", media("voice", "22876340532172986")),
         ("position", Attachment("location", title="31.23,121.47")),
         ("unknown", Attachment("unknown", title="hologram")),
     ],

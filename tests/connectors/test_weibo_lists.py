@@ -53,6 +53,8 @@ class Weibos:
         self.tells_end = True
         self.long = "全文"
         self.served = 0
+        self.limit = 10**7
+        self.unread = 0
 
     def say(self, request: Request) -> Answer:
         if request.path == "/oauth2/get_token_info":
@@ -62,7 +64,11 @@ class Weibos:
         assert request.headers["authorization"] == f"OAuth2 {TOKEN}"
         assert TOKEN not in request.raw_query
         if request.path == "/2/account/rate_limit_status.json":
-            return answer({"reset_time_in_seconds": self.reset, "remaining_user_hits": 0})
+            left = {"user_limit": self.limit, "remaining_user_hits": self.limit}
+            return answer({"reset_time_in_seconds": self.reset, **left})
+        if request.path == "/2/remind/unread_count.json" and self.error is None:
+            self.unread += 1  # there is always news: the planner has tests of its own
+            return answer(dict.fromkeys(("mention_status", "mention_cmt", "cmt"), self.unread))
         if self.error is not None:
             status, code = self.error
             return answer({"error": "some_words", "error_code": code, "request": "/2/"}, status)
@@ -95,6 +101,11 @@ def weibos(**more: Any) -> Iterator[tuple[Weibos, Loopback, Weibo, Clock]]:
         given = {"uid": US, "access_token": TOKEN, "base_url": server.base_url, **more}
         account = Weibo(WeiboOptions(**given), keep=MemoryKeep(), now=clock)
         yield told, server, account, clock
+
+
+def metered(server: Loopback) -> list[Request]:
+    free = ("/2/account/rate_limit_status.json", "/2/remind/unread_count.json")
+    return [one for one in server.requests if one.path not in free]
 
 
 def walk(account: Weibo, cursor: str | None, stream: str = "mentions") -> tuple[list[str], str]:
@@ -131,9 +142,9 @@ def test_each_stream_asks_its_own_list(stream: str) -> None:
     with weibos() as (told, server, account, _):
         told.items = [item(60)]
         assert len(walk(account, None, stream)[0]) == 1
-        assert {one.path for one in server.requests} == {PATHS[stream][0]}
+        assert {one.path for one in metered(server)} == {PATHS[stream][0]}
         limit = 200 if stream == "mentions" else 50
-        assert server.requests[0].query["count"] == str(limit)
+        assert metered(server)[0].query["count"] == str(limit)
 
 
 def test_the_first_walk_goes_three_days_back() -> None:
@@ -169,7 +180,7 @@ def test_a_walk_resumes_in_another_process_and_moves_nothing_before_its_end() ->
         for turn in range(10):
             fresh = Weibo(account._options, keep=MemoryKeep(), now=clock)
             if turn == 2:
-                server.fault("status", status=500)
+                server.fault("status", path="/2/statuses", status=500)
                 with pytest.raises(Unavailable):
                     fresh.poll("mentions", cursor)
             page = fresh.poll("mentions", cursor)
@@ -200,7 +211,7 @@ def test_the_end_of_a_page_is_asked_for_with_one_less() -> None:
         told.cap = 2
         told.items = [item(n) for n in range(4)]
         walk(account, None)
-        assert [one.query.get("max_id") for one in server.requests] == [
+        assert [one.query.get("max_id") for one in metered(server)] == [
             None,
             str(told.items[1]["id"] - 1),
         ]
@@ -254,16 +265,17 @@ def test_a_list_that_ignores_since_id_ends_at_what_was_seen() -> None:
 
         told.listed = listed  # type: ignore[method-assign]
         walk(account, json.dumps({"seen": id_at(NOW - 600 * 50)}))
-        assert len(server.requests) < 6
+        assert len(metered(server)) < 6
 
 
 def test_the_first_walk_is_bounded_and_the_next_ones_are_not() -> None:
-    with weibos() as (told, server, account, _):
+    with weibos() as (told, server, account, clock):
         told.cap = 5
         told.items = [item(n * 60) for n in range(200)]
         _, cursor = walk(account, None)
-        assert len(server.requests) == 10
+        assert len(metered(server)) == 10
         assert seen(cursor) == id_at(NOW)
+        clock.on(seconds=2)
         ids, _ = walk(account, json.dumps({"seen": id_at(NOW - 60 * 150)}))
         assert len(ids) > 150
 
@@ -301,7 +313,7 @@ def test_commercial_apps_ask_the_twins_that_there_are() -> None:
     with weibos(tier="commercial") as (_, server, account, _):
         for stream in PATHS:
             walk(account, None, stream)
-        assert [one.path for one in server.requests] == [
+        assert [one.path for one in metered(server)] == [
             "/2/statuses/mentions/biz.json",
             "/2/comments/to_me/biz.json",
             "/2/comments/mentions/biz.json",
@@ -312,14 +324,14 @@ def test_commercial_apps_ask_the_twins_that_there_are() -> None:
 @pytest.mark.parametrize("body", [b"{}", b'{"statuses": null}', b'{"statuses": {}}', b"null", b"7"])
 def test_an_answer_without_a_list_moves_no_cursor(body: bytes) -> None:
     with weibos() as (_, server, account, _):
-        server.fault("status", status=200, body=body)
+        server.fault("status", path="/2/statuses", status=200, body=body)
         with pytest.raises(Unavailable):
             account.poll("mentions", None)
 
 
 def test_an_empty_object_written_as_a_list_is_an_empty_page() -> None:
     with weibos() as (_, server, account, _):
-        server.fault("status", status=200, body=b"[]")
+        server.fault("status", path="/2/statuses", status=200, body=b"[]")
         page = account.poll("mentions", None)
     assert (page.messages, page.more) == ((), False)
 
@@ -327,7 +339,7 @@ def test_an_empty_object_written_as_a_list_is_an_empty_page() -> None:
 def test_characters_that_are_broken_on_the_way_do_not_hold_up_the_page() -> None:
     with weibos() as (_, server, account, _):
         body = b'{"statuses": [{"id": %d, "text": "\xb6\xa9"}], "next_cursor": 0}' % id_at(NOW)
-        server.fault("status", status=200, body=body)
+        server.fault("status", path="/2/statuses", status=200, body=body)
         (message,) = account.poll("mentions", None).messages
     assert message.text == "\ufffd\ufffd"
 
@@ -359,12 +371,13 @@ def test_characters_that_are_broken_on_the_way_do_not_hold_up_the_page() -> None
 def test_the_code_in_the_body_decides_whatever_the_status(
     code: int, outcome: type[Exception]
 ) -> None:
-    with weibos() as (told, _, account, _):
-        for status, given in product((200, 400, 401, 403, 500), (code, str(code))):
-            told.error = (status, given)
+    for status, written in product((200, 400, 401, 403, 500), (code, str(code))):
+        with weibos() as (told, _, account, _):
+            told.error = (status, written)
             with pytest.raises(outcome, match=str(code)) as caught:
                 account.poll("comments", None)
-            assert type(caught.value) is outcome
+            assert issubclass(type(caught.value), outcome)
+            assert outcome is not Unavailable or not isinstance(caught.value, RateLimited)
             assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
@@ -392,7 +405,7 @@ def test_a_used_up_quota_waits_until_it_starts_anew(reset: Any, wait: float) -> 
 def test_trouble_on_the_way_is_unavailable(kind: str) -> None:
     with weibos() as (told, server, account, _):
         told.items = [item(5)]
-        server.fault(kind)
+        server.fault(kind, path="/2/statuses")
         with pytest.raises(Unavailable):
             account.poll("mentions", None)
         assert len(walk(account, None)[0]) == 1
@@ -400,7 +413,7 @@ def test_trouble_on_the_way_is_unavailable(kind: str) -> None:
 
 def test_a_plain_429_is_obeyed() -> None:
     with weibos() as (_, server, account, _):
-        server.fault("status", status=429, headers={"Retry-After": "77"})
+        server.fault("status", path="/2/statuses", status=429, headers={"Retry-After": "77"})
         with pytest.raises(RateLimited) as caught:
             account.poll("mentions", None)
     assert caught.value.retry_after_s == 77
@@ -410,10 +423,11 @@ def test_a_plain_429_is_obeyed() -> None:
 
 
 def test_a_long_post_is_asked_for_once_however_often_it_comes() -> None:
-    with weibos() as (told, server, account, _):
+    with weibos() as (told, server, account, clock):
         told.items = [item(5, isLongText=True, text="说来话长…全文")]
         told.long = "说来话长 &amp; 很长"
         first = account.poll("mentions", None).messages[0]
+        clock.on(seconds=2)
         again = account.poll("mentions", None).messages[0]
         assert len(server.asked("/2/statuses/show.json")) == 1
     assert first.text == again.text == "说来话长 & 很长"
