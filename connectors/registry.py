@@ -11,6 +11,7 @@ CONNECTORS: dict[str, str] = {
     "weibo": "connectors.weibo:Weibo",
     "wechat": "connectors.wechat:WeChat",
     "wecom": "connectors.wecom:WeCom",
+    "push": "connectors.push:PushAccount",
 }
 
 
