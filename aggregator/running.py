@@ -30,7 +30,9 @@ def run_daemon(settings: Settings, roles: Collection[str] | None) -> None:
             daemon.start()
         except Unavailable as error:
             daemon.stop(1.0)
-            raise SettingsError(f"http: {error.reason}; free the port, or set http.listen") from error
+            raise SettingsError(
+                f"http: {error.reason}; free the port, or set http.listen"
+            ) from error
         stopping.wait()
         daemon.stop()
     sys.stdout.flush()
