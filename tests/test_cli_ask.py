@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def sandbox(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def held(sandbox: Path) -> Iterator[Path]:
+def held(sandbox: Path) -> Path:
     """A daemon elsewhere has the account."""
     db = Database.open(f"sqlite:///{sandbox}/box.db", now=utc_now, owner_mark="sandbox")
     db.write(lambda conn: acquire(conn, "account:weibo_demo", "another-host:1:aa", 600))

@@ -69,6 +69,7 @@ def test_a_database_that_does_not_answer_is_not_ready(
 
 def test_the_daemon_says_why_it_is_not_ready(tmp_path: Path, db_url: str) -> None:
     daemon = Daemon(_settings(tmp_path, db_url), now=lambda: NOW, roles=("web",))
+    daemon.leases.release_all()
     later = [0.0]
     daemon.leases = Leases(daemon.db, "lumo", monotonic=lambda: time.monotonic() + later[0])
     try:
@@ -79,6 +80,7 @@ def test_the_daemon_says_why_it_is_not_ready(tmp_path: Path, db_url: str) -> Non
         later[0] = TTL_S
         answer = site.ask("GET", "/readyz")
         assert (answer.status, answer.text) == (503, "leases are not renewing\n")
+        daemon.leases.release_all()
         daemon.db.close()
         answer = site.ask("GET", "/readyz")
         assert (answer.status, answer.text) == (503, "database: closed\n")
