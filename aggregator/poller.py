@@ -134,7 +134,8 @@ class Poller:
             return
         try:
             if not self._begun:
-                now = self._now()
+                # Platforms tell whole seconds: what is sent in the second of the first poll is no history.
+                now = self._now().replace(microsecond=0)
                 self._db.write(lambda conn: begin_account(conn, self.account, self._platform, now))
                 self._begun = True
             read(fence)

@@ -18,7 +18,7 @@ from tests.fakes import Clock, FakeConnector, FakeDestination, House, bring, sai
 @pytest.fixture
 def pair(db: Database, db_url: str) -> Iterator[tuple[House, House]]:
     """Two processes, as good as: each with its own connections and its own leases."""
-    other = Database.open(db_url, now=db.new_id._now)  # type: ignore[attr-defined]
+    other = Database.open(db_url, now=db.new_id._now)
     houses = House(db), House(other, owner="另一个")
     yield houses
     for house in houses:
