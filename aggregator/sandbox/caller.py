@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
@@ -25,11 +25,12 @@ class HandshakeFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One attempt, signed afresh: what goes into the query, and the body."""
+    """One attempt, signed afresh: what goes into the query, the body, and headers where it is signed there."""
 
     query: Mapping[str, str]
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,12 @@ class Caller:
         body, problem = b"", None
         try:
             status, body = self._request(
-                "POST", self.url, outgoing.query, outgoing.body, outgoing.content_type
+                "POST",
+                self.url,
+                outgoing.query,
+                outgoing.body,
+                outgoing.content_type,
+                outgoing.headers,
             )
         except (OSError, http.client.HTTPException) as error:
             problem = f"no answer: {type(error).__name__}"
@@ -169,7 +175,13 @@ class Caller:
         return entry
 
     def _request(
-        self, method: str, url: str, query: Mapping[str, str], body: bytes, content: str | None
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        body: bytes,
+        content: str | None,
+        more: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(
@@ -177,6 +189,7 @@ class Caller:
         )
         both = "&".join(piece for piece in (parts.query, urlencode(query)) if piece)
         headers = {"User-Agent": "Mozilla/4.0", "Accept": "*/*", "Connection": "close"}
+        headers.update(more or {})
         if content is not None:
             headers["Content-Type"] = content
         try:

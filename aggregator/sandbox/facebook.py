@@ -10,16 +10,18 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth, answer
+from aggregator.sandbox.caller import Caller
 from aggregator.sandbox.facebook_apps import Apps
 from aggregator.sandbox.facebook_edges import Edges
 from aggregator.sandbox.facebook_gate import Gate, GraphError, Usage, token_of, version_of
 from aggregator.sandbox.facebook_graph import Graph, Here, parse_fields
 from aggregator.sandbox.facebook_objects import Comment, Letter, Page, Post, Review, Thread, Who
-from aggregator.sandbox.facebook_truth import comment_truth, letter_truth, post_truth, review_truth
+from aggregator.sandbox.facebook_push import Hooks
+from aggregator.sandbox.facebook_script import play
+from aggregator.sandbox.facebook_writes import Writes
 
 NEGATIVE = re.compile(r"terrible|worst|never|awful|broken|waited|差|退|骗|烂|失望", re.IGNORECASE)
 NOT_REPEATED = ("fields", "access_token", "appsecret_proof")
@@ -61,6 +63,8 @@ class FacebookStandin(Standin):
         self.usage = Usage(self.page.id, conversations_per_second=conversations_per_second)
         self.edges = Edges(Page(self.page, brand.lower()))
         self.graph = Graph(self.page, self.edges.rows)
+        self.hooks = Hooks(self.page, self.apps, Caller("facebook", now, retry_s=0.2), now)
+        self.writes = Writes(self.edges, self.page, now, self.comment, self.letter)
         self.bare_comment_ids = False
         self.hide_from = False
         self._tick = tick
@@ -74,6 +78,9 @@ class FacebookStandin(Standin):
         self.route("GET", r"/(v[^/]*)/([^/]+)/subscribed_apps", self._subscribed_apps)
         self.route("POST", r"/(v[^/]*)/([^/]+)/subscribed_apps", self._subscribed_apps)
         self.route("GET", r"/(v[^/]*)/([^/]+)", self._node)
+        self.route("POST", r"/(v[^/]*)/([^/]+)", self._edit)
+        self.route("POST", r"/(v[^/]*)/([^/]+)/comments", self._write)
+        self.route("POST", r"/(v[^/]*)/([^/]+)/messages", self._write)
         self.route("GET", r"/(v[^/]*)/([^/]+)/([a-z_]+)", self._edge)
 
     def options(self) -> dict[str, str]:
@@ -160,6 +167,27 @@ class FacebookStandin(Standin):
         args = {key: value for key, value in request.query.items() if key not in NOT_REPEATED}
         return answer(self.graph.connection(rows, args, fields, _here(request)))
 
+    # --- writes ---------------------------------------------------------------------------------
+
+    def _write(self, request: Request, match: re.Match[str]) -> Answer:
+        if self._admit(request, match.group(1)) != "page":
+            raise GraphError(200, "(#200) You do not have permission to act as the Page")
+        if request.path.endswith("/comments"):
+            self._may("pages_manage_engagement")
+            return answer(self.writes.post_comment(request, match.group(2)))
+        self._may("pages_messaging")
+        if match.group(2) not in ("me", self.page.id):
+            raise GraphError(100, "(#100) Unsupported post request.", subcode=33)
+        return answer(self.writes.send(request, self.gate.app_id))
+
+    def _edit(self, request: Request, match: re.Match[str]) -> Answer:
+        self._admit(request, match.group(1))
+        return answer(self.writes.edit_comment(request, match.group(2)))
+
+    def _may(self, scope: str) -> None:
+        if scope not in self.apps.scopes:
+            raise GraphError(200, f"(#200) Requires {scope} permission to manage the object")
+
     # --- the app --------------------------------------------------------------------------------
 
     def _debug_token(self, request: Request, match: re.Match[str]) -> Answer:
@@ -233,6 +261,7 @@ class FacebookStandin(Standin):
             )
             post.anonymous = anonymous
             self.edges.add(post)
+            self.hooks.post(post, "add", post.at)
             return post
 
     def comment(
@@ -251,6 +280,7 @@ class FacebookStandin(Standin):
             comment = Comment(id_, post, parent, author, message, _seconds(at), attachment)
             comment.anonymous, comment.bare = anonymous, self.bare_comment_ids
             self.edges.add(comment)
+            self.hooks.comment(comment, "add", comment.at)
             return comment
 
     def review(
@@ -261,6 +291,7 @@ class FacebookStandin(Standin):
             story = Post(str(self._number(at)), author, text, _seconds(at), False)
             review = Review(story, author, good, text)
             self.edges.add(review)
+            self.hooks.review(review, "add", story.at)
             return review
 
     def letter(
@@ -271,8 +302,13 @@ class FacebookStandin(Standin):
         *,
         from_page: bool = False,
         attachment: str | None = None,
+        app_id: str | None = None,
+        metadata: str | None = None,
     ) -> Letter:
-        """One message between the Page and a customer; their thread moves to the top."""
+        """One message between the Page and a customer; their thread moves to the top.
+
+        `app_id`: what sent it for the Page, Meta's own inbox if not told.
+        """
         with self.lock:
             thread = self.edges.thread_with(customer) or Thread(f"t_{self._number(at)}", customer)
             id_ = f"m_{self.salt:05x}{self._number(at)}-{secrets.token_urlsafe(30)}"
@@ -281,70 +317,66 @@ class FacebookStandin(Standin):
             thread.letters.append(letter)
             self.edges.add(thread)
             self.edges.add(letter)
+            self.hooks.letter(letter, at, app_id=app_id, metadata=metadata)
             return letter
+
+    def change(self, node: Post | Comment | Letter, text: str, at: datetime) -> None:
+        """The author writes it anew."""
+        with self.lock:
+            node.message = text
+            if isinstance(node, Letter):
+                self.hooks.letter(node, at, what="edit")
+            elif isinstance(node, Post):
+                node.edited_at = _seconds(at)
+                self.hooks.post(node, "edited", at)
+            else:
+                self.hooks.comment(node, "edited", at)
+
+    def hide(self, comment: Comment, at: datetime, *, hidden: bool = True) -> None:
+        with self.lock:
+            comment.hidden = hidden
+            self.hooks.comment(comment, "hide" if hidden else "unhide", at)
+
+    def withdraw(self, node: Post | Comment | Letter | Review, at: datetime) -> None:
+        """It is gone: with what stands under it, and for a message from the thread."""
+        with self.lock:
+            if isinstance(node, Letter):
+                node.deleted = True
+                self.hooks.letter(node, at, what="unsend")
+            elif isinstance(node, Review):
+                self.edges.delete(node.story)
+                self.hooks.review(node, "remove", at)
+            else:
+                self.edges.delete(node)
+                if isinstance(node, Post):
+                    self.hooks.post(node, "remove", at)
+                else:
+                    self.hooks.comment(node, "remove", at)
 
     def _number(self, at: datetime) -> int:
         self._sequence += 1
         return int(at.timestamp() * 1000) * 10_000 + self.salt % 100 * 100 + self._sequence % 100
 
+    # --- webhooks -----------------------------------------------------------------------------------
+
+    def attach(self, url: str) -> None:
+        """Push to this callback from now on. Raises HandshakeFailed."""
+        self.hooks.attach(url)
+
+    def settle(self, timeout_s: float = 30.0) -> bool:
+        with self.lock:
+            self.hooks.flush()
+        return self.hooks.caller.settle(timeout_s)
+
+    def stop(self) -> None:
+        super().stop()
+        self.hooks.caller.close()
+
     # --- a script -----------------------------------------------------------------------------------
 
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         with self.lock:
-            if line.action != "say":
-                return self._changed(line, at, told[line.to or ""])
-            if line.kind == "direct_message":
-                return self._direct(line, at, told)
-            if line.kind == "comment" or (line.who is None and line.to):
-                return self._comment(line, at, told)
-            if line.kind == "review" and line.who:
-                author = self.person(line.who)
-                return review_truth(line.label, self.review(author, line.text, at))
-            if line.kind not in ("mention", "own_post"):
-                raise ValueError(f"there is no {line.kind} on Facebook")
-            author = self.person(line.who) if line.who else self.page
-            tags = line.who is not None and f"@{self.page.name}" in (line.text or "")
-            post = self.post(author, line.text, at, tags_page=tags, attachment=line.attachment)
-            return post_truth(line.label, post, self.page, exported=line.kind != "own_post")
-
-    def _comment(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
-        over = self.edges.node(told[line.to or line.under or ""].native_id)
-        author = self.person(line.who) if line.who else self.page
-        if isinstance(over, Post):
-            comment = self.comment(author, line.text, at, post=over, attachment=line.attachment)
-        else:
-            assert isinstance(over, Comment), "a comment stands under a post, a review or a comment"
-            comment = self.comment(
-                author, line.text, at, post=over.post, parent=over, attachment=line.attachment
-            )
-        return comment_truth(line.label, comment, self.page)
-
-    def _direct(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
-        if line.who:
-            customer = self.correspondent(line.who)
-        else:
-            asked = self.edges.node(told[line.to or ""].native_id)
-            assert isinstance(asked, Letter), "a direct answer answers a direct message"
-            customer = asked.thread.customer
-        letter = self.letter(
-            customer, line.text, at, from_page=line.who is None, attachment=line.attachment
-        )
-        return letter_truth(line.label, letter, self.page)
-
-    def _changed(self, line: Line, at: datetime, old: Truth) -> Truth:
-        node = self.edges.node(old.native_id)
-        if line.action == "delete":
-            self.edges.delete(node)
-            if old.kind == "review":
-                return replace(old, deleted=True)
-        if isinstance(node, Post) and old.kind == "mention":
-            if line.action == "edit":
-                node.message, node.edited_at = line.text, _seconds(at)
-            return post_truth(old.label, node, self.page, exported=old.exported)
-        if isinstance(node, Comment):
-            node.message = line.text if line.action == "edit" else node.message
-            return comment_truth(old.label, node, self.page)
-        raise ValueError(f"a script may not {line.action} a {old.kind} on Facebook")
+            return play(self, line, at, told)
 
 
 def _seconds(at: datetime) -> datetime:

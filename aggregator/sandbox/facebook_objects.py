@@ -268,6 +268,15 @@ def time_json(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
+def attachment_url(node: Post | Comment | Letter) -> str:
+    """Where what hangs on it lies, for a webhook."""
+    number = (
+        zlib.crc32(node.id.encode()) if isinstance(node, Letter) else node.id.rpartition("_")[2]
+    )
+    endings = {"video": "mp4", "voice": "aac", "sticker": "png"}
+    return f"{MEDIA}/{number}.{endings.get(node.attachment or '', 'jpg')}"
+
+
 def _person(who: Who) -> dict[str, str]:
     return {"name": who.name, "id": who.id}
 

@@ -17,8 +17,9 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Accepted, Direction, Identity, Message, Page, Push
-from connectors.base import Keep, Now, Options
+from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.facebook import webhook
+from connectors.facebook.answers import Answers
 from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
 from connectors.facebook.comments import poll_comments
 from connectors.facebook.graph import PageGraph
@@ -62,6 +63,7 @@ class FacebookOptions(Options):
     app_secret: SecretStr | None = None
     verify_token: SecretStr | None = None  # with app_secret: webhooks are taken
     instagram: bool = False
+    human_agent: bool = False  # the app may use the tag of that name: seven days instead of one
     graph_version: Annotated[
         str, BeforeValidator(_with_v), Field(pattern=r"^v[0-9]{1,3}\.[0-9]$")
     ] = "v26.0"
@@ -132,6 +134,25 @@ class Facebook:
         except Unavailable as error:
             return f"unavailable: {error.reason}"
         return "ok"
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def reply_limit(self, to: Message) -> ReplyLimit:
+        return self._answers().limit(to)
+
+    def reply(self, to: Message, text: str, key: str) -> Message:
+        return self._answers().send(to, text, key, now=self._now())
+
+    def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
+        return self._answers().find(to, text, since)
+
+    def _answers(self) -> Answers:
+        return Answers(
+            self._graph,
+            page_id=self._page_id,
+            instagram_id=self._keep.get("instagram"),
+            human_agent=self._options.human_agent,
+        )
 
     # --- webhooks -------------------------------------------------------------------------------
 

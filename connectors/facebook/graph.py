@@ -107,6 +107,15 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
             raise Unavailable(f"a list without data from /{of}/{name}")
         return self.listed(told)
 
+    def write(self, of: str, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        """One POST to `/{of}/{name}`; no fields are asked for, or the answer may be refused after the deed."""
+        return self.request(f"{self.version}/{of}/{name}", post_args=args, method="POST")
+
+    @property
+    def at(self) -> datetime:
+        """The platform's clock, at the last answer."""
+        return self._at
+
     def listed(self, told: dict[str, Any]) -> Listed:
         """A list as it came, also one inside another object."""
         return Listed(

@@ -14,16 +14,19 @@ import pytest
 
 from aggregator.errors import Rejected
 from aggregator.model import Accepted, Direction, Kind, Message, Page, Push
+from aggregator.sandbox.base import Answer, Person, Request, Standin
+from aggregator.sandbox.facebook import FacebookStandin
 from connectors.base import Receives
 from connectors.facebook import Facebook, FacebookOptions
 from tests.connectors.facebook_fake import NOW, PAGE, SECRET, TOKEN, FakeGraph, connect
-from tests.connectors.loopback import MemoryKeep
+from tests.connectors.loopback import Clock, MemoryKeep
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "facebook"
 POST = f"{PAGE}_9002"
 ANN, OMAR, CUSTOMER = "7100000000000001", "7100000000000002", "5200000000000001"
 AT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 VERIFY = "给Meta看的口令"
+ANNIE = Person(1, "安妮", "ann")
 
 
 def account(keep: MemoryKeep | None = None, **more: Any) -> Facebook:
@@ -389,3 +392,97 @@ def test_the_raw_of_a_message_is_its_own_event() -> None:
     told = json.loads(top.raw)
     assert told["value"]["comment_id"] == "9002_601"
     assert "602" not in top.raw.decode()
+
+
+# --- through a door, from a Page that is played -----------------------------------------------------
+
+
+def knobs() -> list[dict[str, Any]]:
+    return [
+        {},
+        {"batch": 5, "twice": True, "backwards": True},
+        {"standby": True, "numeric_ids": True},
+        {"old_authors": True},
+    ]
+
+
+@pytest.mark.parametrize("turned", knobs())
+def test_what_is_pushed_equals_what_is_polled(turned: dict[str, Any]) -> None:
+    clock = Clock()
+    page = FacebookStandin(clock, conversations_per_second=1e6)
+    door = Door(page, clock)
+    page.start()
+    door.start()
+    try:
+        page.attach(door.base_url + "/callbacks/f")
+        for knob, value in turned.items():
+            setattr(page.hooks, knob, value)
+        ann, mail = page.person(ANNIE), page.correspondent(ANNIE)
+        clock.on(seconds=1)
+        own = page.post(page.page, "新品上市", clock.at)
+        page.bare_comment_ids = True
+        asked = page.comment(ann, "会发热吗？", clock.at, post=own)
+        page.bare_comment_ids = False
+        page.comment(page.page, "请停用", clock.at, post=own, parent=asked)
+        page.comment(ann, None, clock.at, post=own, attachment="image")
+        page.post(ann, "没有人接电话", clock.at)
+        page.post(ann, "@Lumo 差评", clock.at, tags_page=True)
+        review = page.review(ann, "客服太差", clock.at)
+        page.comment(page.page, "抱歉", clock.at, post=review.story)
+        page.letter(mail, "扣了两次", clock.at)
+        page.letter(mail, "已退", clock.at, from_page=True)
+        assert page.settle()
+        pushed = {m.key: m for m in door.account.read(door.taken).messages}
+        polled: dict[str, Message] = {}
+        for stream in ("posts", "comments", "reviews", "messages"):
+            cursor = None
+            for _ in range(30):
+                clock.on(seconds=1)
+                told = door.account.poll(stream, cursor)
+                polled |= {m.key: m for m in told.messages}
+                cursor = told.cursor
+                if not told.more:
+                    break
+        tagged = [key for key in polled if key not in pushed]
+        assert len(tagged) == 1  # its author came only with the list
+        assert set(pushed) <= set(polled)
+        for key, message in pushed.items():
+            assert facts(message) == facts(polled[key])
+    finally:
+        page.stop()
+        door.stop()
+    assert page.errors == door.errors == []
+
+
+def facts(message: Message) -> tuple[Any, ...]:
+    sent = message.sent_at.replace(microsecond=0) if message.sent_at else None
+    return (
+        *(message.platform, message.kind, message.direction, message.text, sent),
+        *(message.root, message.reply_to, message.author and message.author.native_id),
+        *([a.kind for a in message.attachments], message.reply_window),
+    )
+
+
+class Door(Standin):
+    """A daemon's door: what the connector takes is kept."""
+
+    def __init__(self, page: FacebookStandin, clock: Clock) -> None:
+        super().__init__(clock)
+        self.taken: list[bytes] = []
+        self._page = page
+        self._clock = clock
+        self._account: Facebook | None = None
+
+    @property
+    def account(self) -> Facebook:
+        if self._account is None:
+            given = {**self._page.options(), "verify_token": self._page.hooks.verify_token}
+            options = FacebookOptions.model_validate(given)
+            self._account = Facebook(options, keep=MemoryKeep(), now=self._clock)
+        return self._account
+
+    def handle(self, request: Request) -> Answer:
+        push = Push(request.method, request.query, request.headers, request.body, self.now())
+        taken = self.account.verify(push)
+        self.taken += taken.store
+        return Answer(taken.answer, content_type=taken.content_type)
