@@ -9,13 +9,27 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth
 from aggregator.sandbox.x_auth import Gate, Keys, Refused, Windows, problem
-from aggregator.sandbox.x_objects import EPOCH_MS, Event, Link, Media, Post, User, created, shorten
+from aggregator.sandbox.x_oauth2 import OAuth2
+from aggregator.sandbox.x_objects import (
+    EPOCH_MS,
+    Event,
+    Link,
+    Media,
+    Post,
+    User,
+    created,
+    page,
+    shorten,
+)
 from aggregator.sandbox.x_read import Reader
+from aggregator.sandbox.x_script import Script
+from aggregator.sandbox.x_write import Writer
 
 DEFAULT_LIMITS = {  # per window, for a user and for an app
     "me": (75, 0),
@@ -26,6 +40,17 @@ DEFAULT_LIMITS = {  # per window, for a user and for an app
     "dm_events": (15, 0),
     "dm_with": (15, 0),
     "dm_conversation": (15, 0),
+    "post": (100, 0),
+    "dm_send": (15, 0),
+    "usage": (0, 50),
+}
+PRICES = {  # micro-dollars, once a UTC day for each
+    "owned_read": 1_000,
+    "post": 5_000,
+    "user": 10_000,
+    "dm_event": 10_000,
+    "post.create": 15_000,
+    "dm.create": 15_000,
 }
 HANDLE_CHARS = re.compile(r"[^A-Za-z0-9_]")
 MEDIA = {"image": "photo", "video": "video"}
@@ -35,10 +60,13 @@ class XStandin(Standin):
     """One brand account, and whoever writes to it.
 
     Knobs, to be turned at any time: `limits` (calls per window by endpoint; all times `rate_factor`),
-    `windows.resets` (ok, past, missing), `trouble` (None, credits, usage_capped), `vocabulary` (tweet,
+    `windows.resets` (ok, past, missing), `access` (what the token may do), `trouble` (None, credits, usage_capped; `period` of the cap), `vocabulary` (tweet,
     post), `lag` (how late new things become visible), `since_max_age` (an older since_id is a 400),
-    `short_pages`, `trailing_token` (the last page still has a next_token), `protected` (user ids whose
-    posts are hidden), `forget_tokens()`. `billed` holds (UTC day, kind, id) of all that X would charge for.
+    `dm_lag` (how much later the list of all direct messages shows one than its conversation does),
+    `short_pages`, `trailing_token` (the last page still has a next_token), `token_age` (an older next_token
+    is a 400), `forget_tokens()`, `protected` (user ids whose posts are hidden), `closed` (user ids who take
+    no direct messages), `summoned_only` (answers only to who named us), `oauth2` (its own knobs). `billed`
+    holds (UTC day, kind, id) of all that X would charge for, `spent_usd` what that comes to; `refused` the statuses of refusals, the newest of them.
     `wall` is the clock that signatures are made by, in epoch seconds.
     """
 
@@ -65,36 +93,54 @@ class XStandin(Standin):
             access_token_secret=secrets.token_urlsafe(24),
             bearer=secrets.token_urlsafe(24),
         )
-        self.gate = Gate(self.keys)
+        self.oauth2 = OAuth2(now, f"sandbox-client-{self.salt}")
+        self.gate = Gate(self.keys, takes=self.oauth2.takes)
         self.windows = Windows()
         self.limits = {
             name: (user * rate_factor, app * rate_factor)
             for name, (user, app) in DEFAULT_LIMITS.items()
         }
+        self.access = "read-write-directmessages"
         self.trouble: str | None = None
+        self.period = "Monthly"
         self.vocabulary = "tweet"
         self.lag = timedelta(0)
         self.since_max_age: timedelta | None = None
         self.short_pages = short_pages
         self.trailing_token = False
+        self.token_age: timedelta | None = None
+        self.dm_lag = timedelta(0)
+        self.summoned_only = True
+        self.closed: set[int] = set()
         self.protected: set[int] = set()
         self.billed: set[tuple[str, str, int]] = set()
+        self.refused: deque[int] = deque(maxlen=1_000)
         self.users: dict[int, User] = {self.brand.id: self.brand}
         self.posts: dict[int, Post] = {}
         self.events: dict[int, Event] = {}
         self._wall = wall
         self._sequence = 0
-        self._names: list[tuple[re.Pattern[str], str]] = []
+        self._names: list[tuple[str, re.Pattern[str], str]] = []
+        self._script = Script(self)
         reader = Reader(self)
         self.forget_tokens = reader.forget_tokens
-        self._read("me", r"/2/users/me", reader.me)
-        self._read("mentions", r"/2/users/(\d+)/mentions", reader.mentions)
-        self._read("tweets", r"/2/users/(\d+)/tweets", reader.own_posts)
-        self._read("search", r"/2/tweets/search/recent", reader.search)
-        self._read("lookup", r"/2/tweets", reader.lookup)
-        self._read("dm_events", r"/2/dm_events", reader.events)
-        self._read("dm_with", r"/2/dm_conversations/with/(\d+)/dm_events", reader.events_with)
-        self._read("dm_conversation", r"/2/dm_conversations/([\d-]+)/dm_events", reader.events_in)
+        self._serve("me", r"/2/users/me", reader.me)
+        self._serve("mentions", r"/2/users/(\d+)/mentions", reader.mentions)
+        self._serve("tweets", r"/2/users/(\d+)/tweets", reader.own_posts)
+        self._serve("search", r"/2/tweets/search/recent", reader.search)
+        self._serve("lookup", r"/2/tweets", reader.lookup)
+        self._serve("dm_events", r"/2/dm_events", reader.events)
+        self._serve("dm_with", r"/2/dm_conversations/with/(\d+)/dm_events", reader.events_with)
+        self._serve("dm_conversation", r"/2/dm_conversations/([\d-]+)/dm_events", reader.events_in)
+        self._serve("usage", r"/2/usage/tweets", reader.usage)
+        writer = Writer(self)
+        self._serve("post", r"/2/tweets", writer.post, "POST")
+        self._serve(
+            "dm_send", r"/2/dm_conversations/with/(\d+)/messages", writer.message_with, "POST"
+        )
+        self._serve("dm_send", r"/2/dm_conversations/([\d-]+)/messages", writer.message_in, "POST")
+        self.route("GET", r"/i/oauth2/authorize", self.oauth2.page)
+        self.route("POST", r"/2/oauth2/token", self.oauth2.token)
 
     def options(self) -> dict[str, str]:
         return {
@@ -106,16 +152,29 @@ class XStandin(Standin):
             "base_url": self.base_url,
         }
 
+    def oauth2_options(self) -> dict[str, str]:
+        """The same account by a client_id; its token comes from the walk through the page, or `oauth2.issue`."""
+        told = {"user_id": str(self.brand.id), "client_id": self.oauth2.client_id}
+        secret = self.oauth2.client_secret
+        return {**told, "base_url": self.base_url, **({"client_secret": secret} if secret else {})}
+
+    def spent_usd(self) -> float:
+        with self.lock:
+            return sum(PRICES[kind] for _, kind, _ in self.billed) / 1e6
+
     # --- the wire -----------------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Answer:
-        name = self._endpoint(request.path)
+        if request.path in ("/i/oauth2/authorize", "/2/oauth2/token"):
+            return super().handle(request)
+        name = self._endpoint(request)
         if name is None:
             return self.not_found(request)
         try:
             self._admit(request, name)
             return super().handle(request)
         except Refused as refused:
+            self.refused.append(refused.given.status)
             return refused.given
 
     def not_found(self, request: Request) -> Answer:
@@ -124,31 +183,34 @@ class XStandin(Standin):
     def headers(self, request: Request, given: Answer) -> Mapping[str, str]:
         told = {
             "api-version": "2.159",
-            "x-access-level": "read-write-directmessages",
+            "x-access-level": self.access,
             "x-transaction-id": secrets.token_hex(8),
         }
-        name = self._endpoint(request.path)
+        name = self._endpoint(request)
         if name is None or given.status == 401:
             return told
-        caller = "app" if _bearer(request) else "user"
+        caller = "app" if self.gate.is_app(request) else "user"
         with self.lock:
             limit = self.limits[name][caller == "app"]
             now_s = self.now().timestamp()
             return {**told, **self.windows.headers(f"{name}:{caller}", limit, now_s)}
 
-    def _read(self, name: str, pattern: str, handler: Callable[..., Answer]) -> None:
-        self._names.append((re.compile(pattern + r"\Z"), name))
-        self.route("GET", pattern, handler)
+    def _serve(
+        self, name: str, pattern: str, handler: Callable[..., Answer], method: str = "GET"
+    ) -> None:
+        self._names.append((method, re.compile(pattern + r"\Z"), name))
+        self.route(method, pattern, handler)
 
-    def _endpoint(self, path: str) -> str | None:
-        return next((name for pattern, name in self._names if pattern.match(path)), None)
+    def _endpoint(self, request: Request) -> str | None:
+        method = "GET" if request.method == "HEAD" else request.method
+        return next((n for m, p, n in self._names if m == method and p.match(request.path)), None)
 
     def _admit(self, request: Request, name: str) -> None:
         """1. Who calls? 2. May they, there? 3. Is it paid for? 4. Is there a call left?"""
         caller = self.gate.caller(request, self._wall())
         if caller is None:
             raise Refused(problem(401, "Unauthorized", "Unauthorized"))
-        if caller == "app" and self.limits[name][1] == 0:
+        if DEFAULT_LIMITS[name][caller == "app"] == 0:
             raise Refused(
                 problem(
                     403,
@@ -157,12 +219,15 @@ class XStandin(Standin):
                     "unsupported-authentication",
                 )
             )
+        if name.startswith("dm_") and "directmessages" not in self.access:
+            detail = "Your client app is not configured with the appropriate oauth1 app permissions for this endpoint."
+            raise Refused(problem(403, "Forbidden", detail, "oauth1-permissions"))
         if self.trouble == "credits":
             detail = "Your enrolled account does not have any credits to fulfill this request."
             raise Refused(problem(402, "CreditsDepleted", detail, "credits"))
         if self.trouble == "usage_capped":
-            detail = "Usage cap exceeded: Monthly product cap"
-            scope = {"account_id": self.brand.id, "period": "Monthly", "scope": "Product"}
+            detail = f"Usage cap exceeded: {self.period} product cap"
+            scope = {"account_id": self.brand.id, "period": self.period, "scope": "Product"}
             raise Refused(problem(429, "UsageCapExceeded", detail, "usage-capped", **scope))
         limit = self.limits[name][caller == "app"]
         if not self.windows.take(f"{name}:{caller}", limit, self.now().timestamp()):
@@ -190,9 +255,9 @@ class XStandin(Standin):
         """Somebody posts. Links are made short; a reply begins with whom it answers, as X's app has it."""
         with self.lock:
             if reply_to is not None and reply_to.author.id != author.id:
-                text = self._addressed(text, reply_to.author)
+                text = self.addressed(text, reply_to.author)
             id_ = self._id(at)
-            words = shorten(text, self._media(attachment), self._link, _page(author, id_))
+            words = shorten(text, self._media(attachment), self._link, page(author, id_))
             root = reply_to.root if reply_to is not None else id_
             seen = self.now() + (self.lag if lag is None else lag)
             self.posts[id_] = Post(id_, author, words, created(at), seen, root, reply_to, [id_])
@@ -203,8 +268,7 @@ class XStandin(Standin):
         with self.lock:
             id_ = self._id(at)
             media = post.words.media
-            page = _page(post.author, post.history[0])
-            words = shorten(text, media, self._link, page)
+            words = shorten(text, media, self._link, page(post.author, post.history[0]))
             post.history.append(id_)
             seen = self.now() + self.lag
             self.posts[id_] = Post(
@@ -254,7 +318,7 @@ class XStandin(Standin):
             self.events[id_] = event
             return event
 
-    def _addressed(self, text: str, to: User) -> str:
+    def addressed(self, text: str, to: User) -> str:
         handle = f"@{to.handle}"
         return text if handle.lower() in text.lower() else f"{handle} {text}"
 
@@ -281,107 +345,7 @@ class XStandin(Standin):
     # --- a script -----------------------------------------------------------------------------------
 
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
-        with self.lock:
-            if line.action != "say":
-                return self._changed(line, at, told[line.to or ""])
-            text = line.text
-            if line.attachment == "link" and "http" not in (text or ""):
-                text = f"{text or ''} https://lumo.example/help".strip()
-            if line.kind == "direct_message":
-                return self._direct(line, text, at, told)
-            if line.kind not in ("mention", "comment", "own_post"):
-                raise ValueError(f"there is no {line.kind} on X")
-            return self._public(line, text, at, told)
-
-    def _public(
-        self, line: Line, text: str | None, at: datetime, told: Mapping[str, Truth]
-    ) -> Truth:
-        over = line.to or line.under
-        parent = self.newest(int(told[over].native_id)) if over else None
-        author = self.user(line.who) if line.who else self.brand
-        if line.who and not (parent and parent.author.id == self.brand.id):
-            text = self._addressed(text or "", self.brand)
-        post = self.post(author, text or "", at, reply_to=parent, attachment=line.attachment)
-        return self._public_truth(line.label, post, exported=line.kind != "own_post")
-
-    def _public_truth(self, label: str, post: Post, *, exported: bool = True) -> Truth:
-        first = self.posts[post.history[0]]
-        inbound = post.author.id != self.brand.id
-        parent = post.reply_to
-        person = post.author if inbound or parent is None else parent.author
-        return Truth(
-            label=label,
-            platform="x",
-            kind="mention",
-            direction="inbound" if inbound else "outbound",
-            native_id=str(first.id),
-            author=_author(post.author),
-            text=post.words.text,
-            url=_page(post.author, post.id),
-            sent_at=first.at,
-            reply_to=str(parent.history[0]) if parent else None,
-            conversation=f"p:{post.root}:{person.id}",
-            attachments=_kinds(post.words.links),
-            root=str(post.root),
-            exported=exported,
-            edited_at=post.at if post.id != first.id else None,
-            deleted=post.deleted,
-        )
-
-    def _direct(
-        self, line: Line, text: str | None, at: datetime, told: Mapping[str, Truth]
-    ) -> Truth:
-        if line.who:
-            customer = self.user(line.who)
-            event = self.message(customer, self.brand, text, at, attachment=line.attachment)
-        else:
-            asked = self.events[int(told[line.to or ""].native_id)]
-            customer = asked.customer or asked.sender
-            event = self.message(self.brand, customer, text, at, attachment=line.attachment)
-        assert event.words is not None
-        return Truth(
-            label=line.label,
-            platform="x",
-            kind="direct_message",
-            direction="inbound" if line.who else "outbound",
-            native_id=str(event.id),
-            author=_author(event.sender),
-            text=event.words.text or None,
-            url=f"https://x.com/messages/{event.conversation}",
-            sent_at=event.at,
-            reply_to=None,
-            conversation=f"d:{customer.id}",
-            attachments=_kinds(event.words.links),
-        )
-
-    def _changed(self, line: Line, at: datetime, old: Truth) -> Truth:
-        if old.kind == "direct_message":
-            raise ValueError("a direct message on X can be neither edited nor withdrawn for both")
-        post = self.newest(int(old.native_id))
-        if line.action == "delete":
-            self.delete(post)
-        else:
-            post = self.edit(post, line.text or "", at)
-        return self._public_truth(old.label, post, exported=old.exported)
+        return self._script.play(line, at, told)
 
     def newest(self, id_: int) -> Post:
         return self.posts[self.posts[id_].history[-1]]
-
-
-def _bearer(request: Request) -> bool:
-    return request.headers.get("authorization", "").lower().startswith("bearer ")
-
-
-def _page(author: User, id_: int) -> str:
-    return f"https://x.com/{author.handle}/status/{id_}"
-
-
-def _author(user: User) -> dict[str, str | None]:
-    return {"native_id": str(user.id), "name": user.name, "handle": user.handle}
-
-
-def _kinds(links: tuple[Link, ...]) -> tuple[str, ...]:
-    """Media first, then each target once."""
-    kinds = {"photo": "image", "video": "video", "animated_gif": "image"}
-    targets = dict.fromkeys(link.target for link in links if link.media is None)
-    return (*(kinds[link.media.kind] for link in links if link.media), *("link" for _ in targets))

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -31,17 +31,20 @@ class Keys:
 
 @dataclass(slots=True)
 class Gate:
-    """Tells who calls. `skew_s`: how far a signature's time may be from the clock; None: any."""
+    """Tells who calls. `skew_s`: how far a signature's time may be from the clock; None: any. `takes`: whether
+    an OAuth 2.0 token is a user's.
+    """
 
     keys: Keys
+    takes: Callable[[str], bool]
     skew_s: float | None = 300.0
     _nonces: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=NONCES))
 
     def caller(self, request: Request, now_s: float) -> str | None:
-        """`user` by a valid OAuth 1.0a signature, `app` by the bearer token, None for anybody else."""
+        """`user` by a valid signature or token, `app` by the app's bearer token, None for anybody else."""
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return "app" if hmac.compare_digest(rest.encode(), self.keys.bearer.encode()) else None
+            return "app" if self.is_app(request) else ("user" if self.takes(rest) else None)
         if scheme.lower() != "oauth":
             return None
         oauth = _oauth(rest)
@@ -55,6 +58,10 @@ class Gate:
             return None
         self._nonces.append(nonce)
         return "user"
+
+    def is_app(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {self.keys.bearer}".encode())
 
     def _plausible(self, oauth: Mapping[str, str], now_s: float) -> bool:
         stamp = oauth.get("oauth_timestamp", "")

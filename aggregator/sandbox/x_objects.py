@@ -270,19 +270,19 @@ def _cut(words: Words) -> Words:
     """A long post as its `text` shows it: what fits, an ellipsis, and the media's links."""
     media = "".join(f" {link.short}" for link in words.links if link.media)
     own = words.text.removesuffix(media.strip()).rstrip() if media else words.text
-    if _weight(own) <= POST_WEIGHT:
+    if weight(own) <= POST_WEIGHT:
         return words
-    kept, weight = [], 0
+    kept, total = [], 0
     for piece in re.findall(r"https://t\.co/\w+|.", own, re.DOTALL):
-        weight += _weight(piece)
-        if weight > POST_WEIGHT - 2:
+        total += weight(piece)
+        if total > POST_WEIGHT - 2:
             break
         kept.append(piece)
     return Words("".join(kept).rstrip() + "…" + media, words.links)
 
 
-def _weight(text: str) -> int:
-    plain = re.sub(r"https://t\.co/\w+", "x" * LINK_WEIGHT, text)
+def weight(text: str) -> int:
+    plain = LINK.sub("x" * LINK_WEIGHT, text)
     return sum(1 if ord(c) < 0x1100 or 0x2000 <= ord(c) <= 0x201F else 2 for c in plain)
 
 
@@ -293,3 +293,7 @@ def _lang(text: str) -> str:
     if re.search(r"[一-鿿]", words):
         return "zh"
     return "en" if re.search(r"[A-Za-z]", words) else "zxx"
+
+
+def page(author: User, id_: int) -> str:
+    return f"https://x.com/{author.handle}/status/{id_}"

@@ -12,6 +12,7 @@ from aggregator.sandbox.x_auth import invalid
 from aggregator.sandbox.x_objects import Post, Shape, escaped
 
 EARLIEST = datetime(2010, 11, 6, tzinfo=UTC)
+TERM = re.compile(r'\([^)]*\)|-?"[^"]*"|\S+')
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 
 
@@ -161,19 +162,31 @@ def within(asked: Asked, posts: Iterable[Post]) -> list[Post]:
 
 
 def matches(post: Post, query: str) -> bool:
-    """Words, @handles, from:, to:, and each with a minus before it. No OR."""
-    parent = post.reply_to
-    text = post.words.text.lower()
-    for term in query.lower().split():
-        name, _, value = term.removeprefix("-").partition(":")
-        if name == "from":
-            hit = post.author.handle.lower() == value
-        elif name == "to":
-            hit = parent is not None and parent.author.handle.lower() == value
-        elif name == "is":
-            hit = value == "reply" and parent is not None
+    """Words, "phrases", @handles, from:, to: (handle or id), is:reply, a minus before any, (this OR that)."""
+    return _all(post, TERM.findall(query.lower()))
+
+
+def _all(post: Post, terms: list[str]) -> bool:
+    for term in terms:
+        if term.startswith("("):
+            parts = re.split(r"\s+or\s+", term[1:-1])
+            hit = any(_all(post, TERM.findall(part)) for part in parts)
         else:
-            hit = term.removeprefix("-") in text or escaped(term) in text
-        if hit == term.startswith("-"):
+            hit = _hit(post, term.removeprefix("-")) != term.startswith("-")
+        if not hit:
             return False
     return True
+
+
+def _hit(post: Post, term: str) -> bool:
+    parent = post.reply_to
+    text = post.words.text.lower()
+    name, _, value = term.partition(":")
+    if name == "from":
+        return value in (post.author.handle.lower(), str(post.author.id))
+    if name == "to":
+        return parent is not None and value in (parent.author.handle.lower(), str(parent.author.id))
+    if name == "is":
+        return value == "reply" and parent is not None
+    bare = term.strip('"')
+    return bare in text or escaped(bare) in text

@@ -6,16 +6,15 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any, Protocol, TypeVar
 
 from aggregator.sandbox.wire import Answer, Request, answer
 from aggregator.sandbox.x_auth import invalid
+from aggregator.sandbox.x_include import Includes, include_post, may_be_seen, missing
 from aggregator.sandbox.x_objects import (
     Event,
-    Media,
     Post,
     Shape,
     User,
@@ -28,7 +27,6 @@ from aggregator.sandbox.x_query import (
     EVENT_TYPES,
     FIELD_LISTS,
     POST_EXPANSIONS,
-    REFERENCED,
     Asked,
     asked_of,
     known,
@@ -62,18 +60,11 @@ class Place(Protocol):
     since_max_age: timedelta | None
     short_pages: bool
     trailing_token: bool
+    token_age: timedelta | None
+    dm_lag: timedelta
 
 
 Numbered = TypeVar("Numbered", Post, Event)
-
-
-@dataclass(slots=True)
-class Includes:
-    """Objects beside the data, each once, in the order met."""
-
-    users: dict[int, User] = field(default_factory=dict)
-    posts: dict[int, Post] = field(default_factory=dict)
-    media: dict[str, Media] = field(default_factory=dict)
 
 
 class Reader:
@@ -81,7 +72,7 @@ class Reader:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._tokens: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._tokens: OrderedDict[str, tuple[str, int, datetime]] = OrderedDict()
 
     def forget_tokens(self) -> None:
         """Every next_token that is out expires."""
@@ -90,6 +81,7 @@ class Reader:
 
     def me(self, request: Request, match: re.Match[str]) -> Answer:
         known(request, ("user.fields", "tweet.fields", "post.fields", "expansions"))
+        self._bill("user", self._place.brand.id)
         return answer({"data": self._shape(request).user_json(self._place.brand)})
 
     def mentions(self, request: Request, match: re.Match[str]) -> Answer:
@@ -119,6 +111,12 @@ class Reader:
             raise invalid("'until_id' and 'end_time' exclude each other", until_id="")
         now = self._place.now()
         self._not_too_old(asked, SEARCH_KEPT)
+        if asked.start and asked.start < now - SEARCH_KEPT:
+            message = (
+                f"Invalid 'start_time':'{time_json(asked.start)}'. 'start_time' must be on or after"
+                f" {time_json(now - SEARCH_KEPT)}."
+            )
+            raise invalid(message, start_time=time_json(asked.start))
         end = asked.end or now - SEARCH_DELAY
         found = [
             post
@@ -136,14 +134,23 @@ class Reader:
         found, errors = [], []
         for id_ in ids:
             post = self._place.posts.get(int(id_))
-            if post is not None and self._may_be_seen(post):
+            if post is not None and self._seen(post):
                 found.append(post)
             else:
-                errors.append(self._missing(id_, "ids"))
+                errors.append(missing(self._place, id_, "ids"))
         return answer(self._told(asked, found, errors, "post"))
 
     def events(self, request: Request, match: re.Match[str]) -> Answer:
-        return self._events(request, lambda event: True, "dm")
+        """Behind what each conversation shows, by `dm_lag`."""
+        shown = self._place.now() - self._place.dm_lag
+        return self._events(request, lambda event: event.seen_from <= shown, "dm")
+
+    def usage(self, request: Request, match: re.Match[str]) -> Answer:
+        """What the project has read this month, by the platform's own count."""
+        known(request, ("days", "usage.fields"))
+        used = sum(1 for _, kind, _ in self._place.billed if kind in ("post", "owned_read"))
+        cap = {"project_cap": "3000000", "cap_reset_day": 1, "project_id": "1"}
+        return answer({"data": {"project_usage": str(used), **cap}})
 
     def events_with(self, request: Request, match: re.Match[str]) -> Answer:
         pair = sorted((int(match.group(1)), self._place.brand.id))
@@ -161,7 +168,7 @@ class Reader:
         known(request, (*WINDOW, *FIELD_LISTS, "expansions", *extra))
         asked = self._asked(request, 5, 100, 10, request.query.get("pagination_token"))
         if int(match.group(1)) != self._place.brand.id:
-            return answer({"errors": [self._missing(match.group(1), "id", "user")]})
+            return answer({"errors": [missing(self._place, match.group(1), "id", "user")]})
         if self._place.since_max_age is not None:
             self._not_too_old(asked, self._place.since_max_age)
         posts = [post for post in self._visible_posts() if wanted(post)][:kept]
@@ -179,13 +186,12 @@ class Reader:
         newest: dict[int, Post] = {}
         for post in self._place.posts.values():
             first = post.history[0]
-            if self._may_be_seen(post) and (first not in newest or newest[first].id < post.id):
+            if self._seen(post) and (first not in newest or newest[first].id < post.id):
                 newest[first] = post
         return sorted(newest.values(), key=lambda post: -post.id)
 
-    def _may_be_seen(self, post: Post) -> bool:
-        hidden = post.deleted or post.author.id in self._place.protected
-        return not hidden and post.seen_from <= self._place.now()
+    def _seen(self, post: Post) -> bool:
+        return may_be_seen(self._place, post)
 
     def _posts_page(self, asked: Asked, posts: list[Post], scope: str, price: str) -> Answer:
         page, next_token = self._page(posts, asked, scope, lambda: secrets.token_hex(23)[:45])
@@ -198,7 +204,7 @@ class Reader:
         includes = Includes()
         for post in page:
             self._bill(price, post.id)
-            self._include_post(post, asked.expansions, includes, errors)
+            include_post(self._place, post, asked.expansions, includes, errors)
         told: dict[str, Any] = {}
         if page:
             told["data"] = [asked.shape.post_json(post) for post in page]
@@ -206,47 +212,6 @@ class Reader:
         if errors:
             told["errors"] = errors
         return told
-
-    def _include_post(
-        self, post: Post, expansions: frozenset[str], into: Includes, errors: list[dict[str, Any]]
-    ) -> None:
-        if "author_id" in expansions:
-            into.users.setdefault(post.author.id, post.author)
-        if "attachments.media_keys" in expansions:
-            into.media.update((media.key, media) for media in post.words.media)
-        if "entities.mentions.username" in expansions:
-            for user in self._place.users.values():
-                if f"@{user.handle.lower()}" in post.words.text.lower():
-                    into.users.setdefault(user.id, user)
-        parent = post.reply_to
-        if parent is None:
-            return
-        if "in_reply_to_user_id" in expansions:
-            into.users.setdefault(parent.author.id, parent.author)
-        if expansions & REFERENCED:
-            if self._may_be_seen(parent):
-                into.posts.setdefault(parent.id, parent)
-            else:
-                errors.append(self._missing(str(parent.id), "referenced_tweets.id"))
-        if "referenced_tweets.id.author_id" in expansions:
-            into.users.setdefault(parent.author.id, parent.author)
-
-    def _missing(self, id_: str, parameter: str, kind: str = "tweet") -> dict[str, Any]:
-        """A part of an answer that is not there: a deleted post, or one that we may not see."""
-        post = self._place.posts.get(int(id_))
-        hidden = post is not None and not post.deleted and post.author.id in self._place.protected
-        tail = "not-authorized-for-resource" if hidden else "resource-not-found"
-        title = "Authorization Error" if hidden else "Not Found Error"
-        why = "Sorry, you are not authorized to see the" if hidden else "Could not find"
-        return {
-            "value": id_,
-            "detail": f"{why} {kind} with {parameter}: [{id_}].",
-            "title": title,
-            "resource_type": kind,
-            "parameter": parameter,
-            "resource_id": id_,
-            "type": f"https://api.twitter.com/2/problems/{tail}",
-        }
 
     # --- direct messages ----------------------------------------------------------------------------
 
@@ -335,7 +300,9 @@ class Reader:
         """A page of what is below the token's id: what comes in meanwhile moves nothing."""
         if asked.token is not None:
             place = self._tokens.get(asked.token)
-            if place is None or place[0] != scope:
+            age = self._place.token_age
+            old = place is not None and age is not None and self._place.now() - place[2] > age
+            if place is None or place[0] != scope or old:
                 raise invalid(
                     "The `pagination_token` query parameter value is not valid",
                     pagination_token=asked.token,
@@ -349,7 +316,7 @@ class Reader:
         if not more:
             return page, None
         token = made()
-        self._tokens[token] = (scope, page[-1].id)
+        self._tokens[token] = (scope, page[-1].id, self._place.now())
         if len(self._tokens) > TOKENS:
             self._tokens.popitem(last=False)
         return page, token
@@ -357,6 +324,8 @@ class Reader:
     def _tell_includes(self, told: dict[str, Any], includes: Includes, shape: Shape) -> None:
         for user in includes.users.values():
             self._bill("user", user.id)
+        for post in includes.posts.values():
+            self._bill("post", post.id)
         parts = {
             "users": [shape.user_json(user) for user in includes.users.values()],
             "posts" if shape.vocabulary == "post" else "tweets": [

@@ -122,9 +122,11 @@ def _of_a_write(said: Said) -> str | None:
         )
     if "duplicate" in words:
         return "X takes the same words only once; look whether they arrived, or change them"
+    if "permission to dm" in words:
+        return "this person takes no direct messages from us any more"
     if said.kind in ("client-forbidden", "unsupported-authentication", "oauth1-permissions"):
         return None
-    if any(word in words for word in ("suspended", "locked", "permission", "scope")):
+    if any(word in words for word in ("suspended", "locked", "app permissions", "scope")):
         return None
     return "X does not allow this answer"
 

@@ -182,15 +182,16 @@ def authorize_url(page: str, client_id: str, callback_url: str, state: str, veri
 class _Endpoint:
     def __init__(self, client_id: str, client_secret: str | None, base_url: str | None) -> None:
         self._client_id = client_id
-        self._basic = (client_id, client_secret) if client_secret else None
+        told = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {told}"} if client_secret else {}
         self._session = Http()
         self._url = f"{(base_url or HOST).rstrip('/')}/2/oauth2/token"
 
     def ask(self, **form: str) -> requests.Response:
         """The answer, also a refusal by 4xx. Raises Unavailable for anything that may pass."""
-        if self._basic is None:
+        if not self._headers:
             form["client_id"] = self._client_id
-        answer = self._session.post(self._url, data=form, auth=self._basic)
+        answer = self._session.post(self._url, data=form, headers=self._headers)
         if answer.status_code == 429:
             raise RateLimited("X answered 429 at the token's endpoint", retry_after_s=60.0)
         if answer.status_code >= 500 or 300 <= answer.status_code < 400:
