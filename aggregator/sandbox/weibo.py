@@ -17,6 +17,7 @@ from aggregator.sandbox.weibo_fans import MEDIA, FanService
 from aggregator.sandbox.weibo_gate import Gate
 from aggregator.sandbox.weibo_lists import BadParameter, Entry, by_id, file, page
 from aggregator.sandbox.weibo_shapes import Comment, Member, Status
+from aggregator.sandbox.weibo_writes import Writes
 
 MENTIONS, TO_ME, CMT_MENTIONS, BY_ME = "mentions", "to_me", "cmt_mentions", "by_me"
 STRANGER = 9_998  # the number of a person who is in no script
@@ -27,7 +28,9 @@ class WeiboStandin(Standin):
 
     `attach` comes before the first direct message; posts and comments need none. Knobs: `late[label]` =
     seconds after its time at which a line is first seen; `ghost` adds an item that is only counted;
-    `gate.quota`, `gate.codes`, `gate.expires_at`; `staff_reads` resets the unread counters.
+    `gate.quota`, `gate.codes`, `gate.expires_at`, `gate.closed`; `staff_reads` resets the unread counters;
+    `history`: how many of its newest items a list shows; `fans.format`, `fans.tells_mentions`; those of
+    `writes`.
     """
 
     name = "weibo"
@@ -49,13 +52,15 @@ class WeiboStandin(Standin):
         self.salt = secrets.randbits(32) if salt is None else salt
         self.uid = 2_000_000_000 + self.salt % 500_000 * 10_000
         self.brand = brand
-        self.app_secret = secrets.token_hex(16)
         self.gate = Gate(now, self.uid, quota=quota, ip_quota=ip_quota, codes=codes)
+        self.app_secret = self.gate.app_secret
         self.caller = Caller(
             self.name, now, attempts=attempts, timeout_s=timeout_s, retry_s=retry_s
         )
-        self._fans = FanService(now, self.uid, self.app_secret, self.caller)
+        self.fans = FanService(now, self.uid, self.app_secret, self.caller)
+        self.writes = Writes(now, self.gate, self)
         self.late: dict[str, float] = {}
+        self.history: int | None = None
         self.us = Member(self.uid, brand, 50_000, True)
         self._members = {self.uid: self.us}
         self.statuses: dict[int, Status] = {}
@@ -67,6 +72,14 @@ class WeiboStandin(Standin):
         self._in_second: Counter[int] = Counter()
         gate = self.gate
         self.route("POST", "/oauth2/get_token_info", gate.token_info)
+        self.route("GET", "/oauth2/authorize", gate.authorize)
+        self.route("POST", "/oauth2/access_token", gate.access_token)
+        for path, write in (
+            (r"/2/comments/reply(?:/biz)?\.json", self.writes.reply),
+            (r"/2/comments/create\.json", self.writes.create),
+            (r"/2/messages/reply(?:/biz)?\.json", self.writes.direct),
+        ):
+            self.route("POST", path, gate.open(write))
         for path, streams, key, most in (
             (r"/2/statuses/mentions(?:/biz)?\.json", (MENTIONS,), "statuses", 200),
             (r"/2/comments/to_me(?:/biz)?\.json", (TO_ME,), "comments", 50),
@@ -104,7 +117,7 @@ class WeiboStandin(Standin):
 
     def attach(self, callback_url: str) -> None:
         """Register the daemon's callback URL; raises HandshakeFailed as the admin page would."""
-        self._fans.attach(callback_url)
+        self.fans.attach(callback_url)
 
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         """Posts, comments, direct messages and withdrawals. Raises ValueError for what no API would show.
@@ -144,6 +157,17 @@ class WeiboStandin(Standin):
                 for entry in entries:
                     entry.read = True
 
+    def add_comment(self, post: Status, text: str, words: str, to: Comment | None) -> Comment:
+        """A comment of ours, written through the API."""
+        now = self.now()
+        post.comments += 1
+        said = Comment(self._new_id(now), now, self.us, post, text, words, to, post.comments)
+        self.comments[said.id] = said
+        late = self.writes.delay_next
+        visible = now + timedelta(seconds=late) if late is not None else None
+        file(self._streams[BY_ME], Entry(said.id, visible, said))
+        return said
+
     def _play_post(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         ours = line.who is None
         if ours == (line.kind == "mention") or line.attachment not in (None, "image"):
@@ -156,6 +180,7 @@ class WeiboStandin(Standin):
         self.statuses[post.id] = post
         if not ours:
             file(self._streams[MENTIONS], Entry(post.id, self._visible_at(line, at), post))
+            self.fans.mention(post.author, at, "status", post.id)
         return replace(
             self._truth(line, at, post.author, str(post.id), post),
             kind="mention",
@@ -181,6 +206,8 @@ class WeiboStandin(Standin):
         self.comments[said.id] = said
         for stream in streams:
             file(self._streams[stream], Entry(said.id, self._visible_at(line, at), said))
+        if CMT_MENTIONS in streams:
+            self.fans.mention(author, at, "comment", said.id)
         truth = replace(
             self._truth(line, at, author, str(said.id), post),
             text=text,
@@ -200,7 +227,8 @@ class WeiboStandin(Standin):
         member = self.member(line.who)
         with self.lock:
             self._unread_direct += 1
-        native_id = self._fans.message(member, at, line.text or "", line.attachment, line.label)
+            self.writes.heard[member.uid] = at
+        native_id = self.fans.message(member, at, line.text or "", line.attachment, line.label)
         return Truth(
             label=line.label,
             platform=self.name,
@@ -288,7 +316,7 @@ class WeiboStandin(Standin):
 
     def _page(self, request: Request, entries: list[Entry], key: str, most: int) -> Answer:
         try:
-            return answer(page(request.query, entries, key, most, self.now()))
+            return answer(page(request.query, entries, key, most, self.now(), self.history))
         except BadParameter as bad:
             return self.gate.error(request, bad.code, bad.words)
 

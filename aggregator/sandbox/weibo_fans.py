@@ -1,4 +1,4 @@
-"""Weibo's fan service (粉丝服务): direct messages as JSON pushes, signed with the app secret, answered by nothing."""
+"""Weibo's fan service (粉丝服务): direct messages pushed as JSON or XML, signed with the app secret, answered by nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ MEDIA: Mapping[str, str] = {"image": "image", "voice": "voice", "location": "pos
 
 
 class FanService:
-    """Pushes to one callback URL. The platform gives a message no id; `message` returns the digest of its fields."""
+    """Pushes to one callback URL. The platform gives a message no id; `message` returns the digest of its fields.
+
+    Knobs: `format` is `json` or `xml`, as one sets it on the admin page; `tells_mentions`: the special
+    permission for `mention` events, which only the JSON form has.
+    """
 
     def __init__(
         self, now: Callable[[], datetime], uid: int, app_secret: str, caller: Caller
@@ -27,6 +31,8 @@ class FanService:
         self._uid = uid
         self._app_secret = app_secret
         self._caller = caller
+        self.format = "json"
+        self.tells_mentions = False
 
     def attach(self, callback_url: str) -> None:
         """The GET handshake: the echo comes back as it is. Raises HandshakeFailed."""
@@ -44,10 +50,24 @@ class FanService:
         elif medium:
             vfid = secrets.randbits(40)
             data = {"vfid": vfid, "tovfid": vfid + 10}
-        self.push(sender, at, kind, text, data, label)
+        if self.format == "xml":
+            kind, created, data = _in_xml(kind, at, data)
+            self._send(label, _xml(self._uid, sender.uid, kind, created, text, data), "text/xml")
+            kind = "position" if kind == "location" else kind
+        else:
+            created = date(at)
+            self.push(sender, at, kind, text, data, label)
+        if kind == "position" and self.format == "xml":
+            data = {**data, "latitude": data["Location_X"], "longitude": data["Location_Y"]}
         canonical = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        words = f"{sender.uid}|{date(at)}|{kind}|{text}|{canonical}"
+        words = f"{sender.uid}|{created}|{kind}|{text}|{canonical}"
         return hashlib.sha256(words.encode()).hexdigest()[:32]
+
+    def mention(self, sender: Member, at: datetime, subtype: str, native_id: int) -> None:
+        """Tell that somebody mentions us (`status` or `comment`), if we may know."""
+        if self.tells_mentions and self.format == "json" and self._caller.url is not None:
+            data = {"subtype": subtype, "key": str(native_id)}
+            self.push(sender, at, "mention", "", data, f"mention {native_id}")
 
     def push(
         self,
@@ -67,10 +87,10 @@ class FanService:
             "text": text,
             "data": data,
         }
-        raw = json.dumps(body, ensure_ascii=False).encode()
-        self._caller.post(
-            label, lambda: Outgoing(self._signed(), raw, "application/json"), _must_be_empty
-        )
+        self._send(label, json.dumps(body, ensure_ascii=False).encode(), "application/json")
+
+    def _send(self, label: str, raw: bytes, content: str) -> None:
+        self._caller.post(label, lambda: Outgoing(self._signed(), raw, content), _must_be_empty)
 
     def _signed(self) -> dict[str, str]:
         timestamp, nonce = str(int(self._now().timestamp())), str(secrets.randbits(31))
@@ -83,3 +103,30 @@ class FanService:
 
 def _must_be_empty(body: bytes) -> str | None:
     return None if body == b"" else "the answer is not empty"
+
+
+def _in_xml(kind: str, at: datetime, data: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """The type, the time and the further elements as WeChat's XML has them."""
+    created = str(int(at.timestamp()))
+    if kind == "position":
+        place = {"Location_X": data["latitude"], "Location_Y": data["longitude"]}
+        return "location", created, {**place, "Scale": "15", "Label": "人民广场"}
+    if kind == "image":
+        url = f"http://ww1.sinaimg.cn/{data['vfid']}.jpg"
+        return kind, created, {"PicUrl": url, "MediaId": str(data["tovfid"])}
+    if kind == "voice":
+        return kind, created, {"MediaId": str(data["tovfid"]), "Format": "amr"}
+    return kind, created, {}
+
+
+def _xml(
+    receiver: int, sender: int, kind: str, created: str, text: str, data: Mapping[str, Any]
+) -> bytes:
+    """MsgId is there and empty, as it is on Weibo."""
+    head = {"ToUserName": str(receiver), "FromUserName": str(sender), "CreateTime": created}
+    whole = {**head, "MsgType": kind, "Content": text, **data, "MsgId": ""}
+    inside = "".join(
+        f"<{key}><![CDATA[{str(value).replace(']]>', ']]]]><![CDATA[>')}]]></{key}>"
+        for key, value in whole.items()
+    )
+    return f"<xml>{inside}</xml>".encode()

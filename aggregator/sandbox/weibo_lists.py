@@ -44,9 +44,17 @@ def file(entries: list[Entry], entry: Entry) -> None:
 
 
 def page(
-    query: Mapping[str, str], entries: list[Entry], key: str, most: int, now: datetime
+    query: Mapping[str, str],
+    entries: list[Entry],
+    key: str,
+    most: int,
+    now: datetime,
+    history: int | None = None,
 ) -> dict[str, Any]:
-    """One page as JSON; the window is cut before hidden items are taken out. Raises BadParameter."""
+    """One page as JSON; the window is cut before hidden items are taken out. Raises BadParameter.
+
+    `history`: so many of the newest are listed at all.
+    """
     since, until, number, count = (
         _whole(query.get(name) or default)
         for name, default in (("since_id", 0), ("max_id", 0), ("page", 1), ("count", 0))
@@ -54,6 +62,8 @@ def page(
     if min(since, until, count) < 0 or number < 1:
         raise BadParameter(10017, "Parameter value is not valid")
     count = min(count or (20 if key == "statuses" else 50), most)
+    if history is not None:
+        entries = entries[-history:] if history else []
     start = bisect_right(entries, since, key=by_id)  # since_id is exclusive, max_id inclusive
     end = bisect_right(entries, until, key=by_id) if until else len(entries)
     matching = [entry for entry in entries[start:end] if entry.visible(now)]

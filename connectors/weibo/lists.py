@@ -106,7 +106,8 @@ class Lists:
         if stream not in self._planned:
             return Walk.resume(cursor, self._now(), again=again)
         pages = self._planner.pages
-        return Walk.resume(cursor, self._now(), first=pages(FIRST_PAGES), again=pages(again))
+        few = pages(FIRST_PAGES)
+        return Walk.resume(cursor, self._now(), first=few, again=min(again, few), overlap=few)
 
     def _page(self, stream: str, walk: Walk) -> Page:
         asked = {"since_id": walk.since, "count": LISTS[stream].most}

@@ -58,9 +58,17 @@ class Walk:
 
     @classmethod
     def resume(
-        cls, cursor: str | None, now: datetime, *, first: int = FIRST_PAGES, again: int = 1
+        cls,
+        cursor: str | None,
+        now: datetime,
+        *,
+        first: int = FIRST_PAGES,
+        again: int = 1,
+        overlap: int | None = None,
     ) -> Walk:
-        """`first`: how many pages the first walk may take; `again`: the daily one."""
+        """How many pages the `first` walk may take, the daily one `again`, and the others, before they do
+        without the rest of the overlap (None: never). What is newer than `seen` they read in any case.
+        """
         told = _told(cursor)
         seen, scanned = _int(told.get("seen")), _int(told.get("scanned")) or 0
         known = told.get("known") is True
@@ -80,10 +88,11 @@ class Walk:
             since = id_at((now - FIRST).timestamp())
             return cls(None, False, today, since, id_at(now.timestamp() + 3600), None, since, first)
         newest = min(seconds_of(seen), now.timestamp())
-        need = id_at(newest - OVERLAP.total_seconds())
+        since = id_at(newest - OVERLAP.total_seconds())
+        need = max(since, min(seen, id_at(now.timestamp())))
         if scanned >= today:
-            return cls(seen, known, scanned, need, need, None, seen, None)
-        since = min(id_at((now - AGAIN).timestamp()), need)
+            return cls(seen, known, scanned, since, need, None, seen, overlap)
+        since = min(id_at((now - AGAIN).timestamp()), since)
         return cls(seen, known, scanned, since, need, None, seen, again, day=today)
 
     def after(self, ids: list[int], *, last: bool, now: datetime) -> Walk:

@@ -296,7 +296,7 @@ def test_a_cursor_that_cannot_be_read_begins_anew(cursor: str) -> None:
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_pages_a_complete_walk_has_it_all(ages: list[int], size: int) -> None:
     ids = sorted((id_at(NOW - age) for age in ages), reverse=True)
-    state = Walk.resume(json.dumps({"seen": id_at(NOW)}), T0)
+    state = Walk.resume(json.dumps({"seen": id_at(NOW), "scanned": 10**9}), T0)
     got: list[int] = []
     while state.going:
         state = Walk.resume(state.told(), T0) if got else state
@@ -486,3 +486,27 @@ def test_a_check_that_cannot_get_through_says_so() -> None:
         server.fault("cut", path="/oauth2")
         with pytest.raises(Unavailable):
             account.check()
+
+
+@given(
+    ages=st.lists(st.integers(-600, 1100), max_size=60, unique=True),
+    size=st.integers(1, 9),
+    few=st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_however_few_the_pages_what_is_newer_than_the_last_walk_is_read(
+    ages: list[int], size: int, few: int
+) -> None:
+    now = T0 + timedelta(minutes=11)
+    ids = sorted((id_at(NOW - age) for age in ages), reverse=True)
+    for scanned in (0, 10**9):
+        state = Walk.resume(
+            json.dumps({"seen": id_at(NOW), "scanned": scanned}), now, again=few, overlap=few
+        )
+        got: list[int] = []
+        while state.going:
+            page = [id for id in ids if state.since < id <= (state.below or 1 << 70)][:size]
+            got += page
+            state = state.after(page, last=False, now=now)
+        assert {id for id in ids if id > id_at(NOW)} <= set(got)
+        assert state.seen == max([*ids, id_at(NOW)])
