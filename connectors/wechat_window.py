@@ -17,6 +17,7 @@ from typing import Any
 from aggregator.errors import Rejected, Unauthorized, Unavailable
 from aggregator.model import Direction, Message, ReplyWindow
 from connectors.base import Keep, Now
+from connectors.fields import scrub
 from connectors.payload import integer, items, joined, mapping
 
 LASTS = timedelta(hours=48)
@@ -52,6 +53,19 @@ class Event:
 
 def byte_length(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
+
+
+def checked(text: str) -> str:
+    """The words as they are sent. Raises Rejected for none, or too many."""
+    clean, _ = scrub(text)
+    if not clean.strip():
+        raise Rejected("an answer without words")
+    if byte_length(clean) > LONGEST:
+        raise Rejected(
+            f"the answer has {byte_length(clean)} bytes, and {LONGEST} are allowed"
+            " (a Chinese character has three)"
+        )
+    return clean
 
 
 class Windows:

@@ -12,9 +12,9 @@ from typing import Any
 from aggregator.errors import Rejected
 from aggregator.model import Direction, Kind, Message, ReplyWindow
 from connectors.base import ReplyLimit
-from connectors.fields import raw_json, scrub
+from connectors.fields import raw_json
 from connectors.payload import joined
-from connectors.wechat_window import LONGEST, Windows, byte_length
+from connectors.wechat_window import LONGEST, Windows, byte_length, checked
 
 PATH = "message/custom/send"
 
@@ -79,19 +79,6 @@ class Answers:
             return None
         alike = (one for one in found if (one.person, one.text) == (person, text))
         return next(alike, None)
-
-
-def checked(text: str) -> str:
-    """The words as they are sent. Raises Rejected for none, or too many."""
-    clean, _ = scrub(text)
-    if not clean.strip():
-        raise Rejected("an answer without words")
-    if byte_length(clean) > LONGEST:
-        raise Rejected(
-            f"the answer has {byte_length(clean)} bytes, and {LONGEST} are allowed"
-            " (a Chinese character has three)"
-        )
-    return clean
 
 
 def _customer(to: Message) -> str:

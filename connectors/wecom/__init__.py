@@ -8,27 +8,34 @@ Page: https://developer.work.weixin.qq.com/document/path/94670
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field, SecretStr
 
-from aggregator.errors import Rejected, Unauthorized, Unavailable
+from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.http import Http
-from aggregator.model import Accepted, Identity, Page, Push
+from aggregator.model import Accepted, Identity, Message, Page, Push
 from connectors import wechat_callback as callback
-from connectors.base import Keep, Now, Options
+from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.handshake import check_signature
 from connectors.payload import integer, items, mapping, name
 from connectors.wechat_callback import AesKey
 from connectors.wechat_errors import Failed
 from connectors.wechat_sdk import WORK_HOST, Cipher, WorkClient, pushed
+from connectors.wechat_window import Windows
+from connectors.wecom.answers import Answers
+from connectors.wecom.cursor import Cursor
 from connectors.wecom.hints import Hints
 from connectors.wecom.messages import message
 from connectors.wecom.names import Names
+from connectors.wecom.pace import Pace
 
 LIMIT = 1000
 AMR = 0
 REFUSED = frozenset({40058, 95007})  # a parameter: the token of the callback, or the cursor
+MOST_ACCOUNTS = 5000
+MANAGE = "set open_kfid to an account that the app may manage (微信客服 - 可调用接口的应用)"
 
 
 class WeComOptions(Options):
@@ -42,7 +49,8 @@ class WeComOptions(Options):
 class WeCom:
     """`messages` is polled; `callback` brings no words, only the hint that there are new ones.
 
-    The cursor is the platform's own; without one it begins with the oldest of the last three days.
+    The cursor is the platform's own; without one it begins with the oldest of the last three days. That is
+    all the history there is, and it comes first in any case: there is none to read apart.
     """
 
     options = WeComOptions
@@ -65,21 +73,52 @@ class WeCom:
             receiver=options.corp_id,
         )
         self._hints = Hints(keep, now)
+        self._pace = Pace(keep)
         self._names = Names(self._client, keep, now)
+        self._windows = Windows(keep, now)
+        self._answers = Answers(self._client, self._windows, options.open_kfid)
 
     def check(self) -> Identity:
-        kfid = self._options.open_kfid
+        """The account must be listed, and ours to manage; then one look into the queue."""
+        kfid, called, notes = self._options.open_kfid, None, []
         try:
-            found = items(self._client.call("kf/account/list", _FIRST_100).get("account_list"))
+            called = self._listed()
         except Rejected as error:  # it may read messages without being allowed to list accounts
-            return Identity(kfid, None, {"messages": "ok"}, note=f"no name: {error.reason}")
-        named = {mapping(one).get("open_kfid"): mapping(one).get("name") for one in found}
-        if kfid not in named and len(found) < 100:
-            raise Unauthorized(
-                "WeCom does not list this open_kfid",
-                remedy="set open_kfid to an account that the app may manage (微信客服 - 可调用接口的应用)",
-            )
-        return Identity(kfid, name(named.get(kfid)), {"messages": "ok"})
+            notes.append(f"no name: {error.reason}")
+        messages = self._probe()
+        until = self._pace.waits(self._now())
+        if until is not None:
+            notes.append(f"without a callback, WeCom is asked again at {until:%H:%M:%S} UTC")
+        return Identity(kfid, called, {"messages": messages}, note="; ".join(notes) or None)
+
+    def _listed(self) -> str | None:
+        """The account's name. Raises Unauthorized where the app may not manage it."""
+        kfid = self._options.open_kfid
+        for offset in range(0, MOST_ACCOUNTS, 100):
+            asked = {"offset": offset, "limit": 100}
+            found = items(self._client.call("kf/account/list", asked).get("account_list"))
+            for one in map(mapping, found):
+                if one.get("open_kfid") != kfid:
+                    continue
+                if one.get("manage_privilege") is False:
+                    raise Unauthorized("WeCom lets this app only see the account", remedy=MANAGE)
+                return name(one.get("name"))
+            if len(found) < 100:
+                break
+        raise Unauthorized("WeCom does not list this open_kfid", remedy=MANAGE)
+
+    def _probe(self) -> str:
+        """ok, denied or quota, and why; a look that is not allowed now is not made."""
+        hint, until = self._hints.fresh(), self._pace.waits(self._now())
+        if hint is None and until is not None:
+            return f"quota: not asked without a callback until {until:%H:%M:%S} UTC"
+        try:
+            self._ask(None, hint, limit=1)
+        except RateLimited as error:
+            return f"quota: {error.reason}"
+        except Rejected as error:
+            return f"denied: {error.reason}"
+        return "ok"
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -87,24 +126,32 @@ class WeCom:
         """One page. An empty one may be followed by more, as the platform says."""
         if stream != "messages":
             return Page((), cursor)
-        found = self._sync(cursor)
+        now, at, hint = self._now(), Cursor.read(cursor), self._hints.fresh()
+        if hint is None and self._pace.waits(now):
+            return Page((), cursor)  # a callback's token opens the way before that
+        found, refused = self._sync(at.text, hint)
         listed = found.get("msg_list")
         if not isinstance(listed, list):
             raise Unavailable("no msg_list in WeCom's answer")
+        asked = None if refused else at.text
         following = found.get("next_cursor")
         if not isinstance(following, str) or not following:
-            following = cursor  # nothing to go on with: the same is asked for again next time
-        read = [message(one, kfid=self._options.open_kfid, now=self._now()) for one in listed]
+            following = asked  # nothing to go on with: the same is asked for again next time
+        read = [message(one, kfid=self._options.open_kfid, now=now) for one in listed]
         messages = self._names.put([one for one in read if one is not None])
-        more = integer(found.get("has_more")) == 1 and following != cursor
-        return Page(tuple(messages), following, more=more)
+        messages = self._windows.put(messages)
+        more = integer(found.get("has_more")) == 1 and following != asked
+        after = at.after(following, messages, now, more=more)
+        gaps = at.lost(now, refused=refused)
+        return Page(tuple(messages), after.told(), more=more, gaps=gaps)
 
-    def _sync(self, cursor: str | None) -> dict[str, Any]:
-        """What kf/sync_msg says. A refused hint is dropped, then a refused cursor: three days come anew."""
-        hint = self._hints.fresh()
+    def _sync(self, cursor: str | None, hint: str | None) -> tuple[dict[str, Any], bool]:
+        """What kf/sync_msg says, and whether it refused the cursor. A refused hint is dropped first, then
+        the cursor: three days come anew."""
+        refused = False
         while True:
             try:
-                return self._ask(cursor, hint)
+                return self._ask(cursor, hint), refused
             except Failed as failed:
                 if failed.code not in REFUSED or not (hint or cursor):
                     raise
@@ -112,17 +159,38 @@ class WeCom:
                     self._hints.drop(hint)
                     hint = None
                 else:
-                    cursor = None
+                    cursor, refused = None, True
 
-    def _ask(self, cursor: str | None, hint: str | None) -> dict[str, Any]:
+    def _ask(self, cursor: str | None, hint: str | None, *, limit: int = LIMIT) -> dict[str, Any]:
         asked = {
             "open_kfid": self._options.open_kfid,
-            "limit": LIMIT,
+            "limit": limit,
             "voice_format": AMR,
             **({"cursor": cursor} if cursor else {}),
             **({"token": hint} if hint else {}),
         }
-        return self._client.call("kf/sync_msg", asked)
+        try:
+            found = self._client.call("kf/sync_msg", asked)
+        except RateLimited:
+            if not hint:
+                self._pace.refused(self._now())
+            raise
+        if not hint:
+            self._pace.answered(self._now())
+        return found
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def reply_limit(self, to: Message) -> ReplyLimit:
+        return self._answers.limit(to)
+
+    def reply(self, to: Message, text: str, key: str) -> Message:
+        """`to`: the customer's newest message, whose time the window begins with. The same key is the same
+        message to the platform, however often it is sent. Rejected where a colleague holds the session."""
+        return self._answers.reply(to, text, key)
+
+    def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
+        return self._answers.find(to, text, key)
 
     # --- the callback ---------------------------------------------------------------------------
 
@@ -148,6 +216,3 @@ class WeCom:
                 continue
             self._hints.keep(found.get("Token"), found.get("CreateTime"))
         return Page((), None, wake=("messages",) if raw else ())
-
-
-_FIRST_100 = {"offset": 0, "limit": 100}

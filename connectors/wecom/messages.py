@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from aggregator.model import Attachment, Author, Direction, Kind, Message
+from aggregator.model import Author, Direction, Kind, Message
 from connectors.fields import digest, parse_time, raw_json
 from connectors.payload import integer, mapping, name, native, words
+from connectors.wecom.attached import attachments, forwarded
 
 CUSTOMER, SYSTEM, SERVICER = 3, 4, 5
 
@@ -18,46 +19,53 @@ _RECALLS = {
     "user_recall_msg": Direction.INBOUND,
     "servicer_recall_msg": Direction.OUTBOUND,
 }
-_MEDIA = frozenset({"image", "voice", "video", "file"})
-_CARDS = frozenset(
-    {
-        "business_card",
-        "miniprogram",
-        "msgmenu",
-        "channels",
-        "channels_shop_product",
-        "channels_shop_order",
-        "merged_msg",
-    }
-)
+_SEND_FAIL = "msg_send_fail"
+_WHY = {
+    1: "account_gone",
+    2: "app_closed",
+    4: "expired",
+    5: "session_ended",
+    6: "too_many",
+    7: "no_channels",
+    8: "unverified",
+    9: "no_channels_unverified",
+    10: "refused",
+}
 
 
 def message(item: Any, *, kfid: str, now: datetime) -> Message | None:
     """The message in `item`; None for an event, and for what belongs to another account.
 
-    A recall is a tombstone for the message that it takes back. The system's own words (origin 4) are
-    no message: nobody of ours wrote them, so they answer nothing.
+    A recall is a tombstone for the message that it takes back, and so is the news that what we sent did
+    not arrive. The system's own words (origin 4) are no message: nobody of ours wrote them, so they answer
+    nothing. Entering, and who holds a session, are none either.
     """
     found = mapping(item)
     if item is None or native(found.get("open_kfid")) not in (None, kfid):
         return None
     if found.get("msgtype") == "event":
-        return _recall(found, kfid=kfid, now=now)
+        return _withdrawn(found, kfid=kfid, now=now)
     origin = integer(found.get("origin"))
     return None if origin == SYSTEM else _message(item, found, origin)
 
 
-def _recall(found: dict[str, Any], *, kfid: str, now: datetime) -> Message | None:
+def _withdrawn(found: dict[str, Any], *, kfid: str, now: datetime) -> Message | None:
     event = mapping(found.get("event"))  # ids stand in here, not beside it
-    direction = _RECALLS.get(str(event.get("event_type")))
-    recalled = native(event.get("recall_msgid"))
-    if direction is None or recalled is None or native(event.get("open_kfid")) not in (None, kfid):
+    what = str(event.get("event_type"))
+    direction = _RECALLS.get(what)
+    marks: tuple[str, ...] = ()
+    gone = native(event.get("recall_msgid"))
+    if what == _SEND_FAIL:
+        direction, gone = Direction.OUTBOUND, native(event.get("fail_msgid"))
+        why = _WHY.get(integer(event.get("fail_type")), "unknown")
+        marks = ("send.failed", f"send.failed.{why}")
+    if direction is None or gone is None or native(event.get("open_kfid")) not in (None, kfid):
         return None
     person = native(event.get("external_userid"))
     servicer = native(event.get("servicer_userid"))
     who = person if direction is Direction.INBOUND else servicer
     return Message(
-        native_id=recalled,
+        native_id=gone,
         platform="wecom",
         kind=Kind.DIRECT_MESSAGE,
         direction=direction,
@@ -67,6 +75,7 @@ def _recall(found: dict[str, Any], *, kfid: str, now: datetime) -> Message | Non
         person=person,
         deleted_at=parse_time(found.get("send_time")) or now,
         raw=raw_json(found),
+        marks=marks,
     )
 
 
@@ -94,26 +103,8 @@ def _message(item: Any, found: dict[str, Any], origin: int) -> Message:
         text=words(body.get("content"), marks) if kind == "text" else None,
         sent_at=sent_at,
         person=person,
-        attachments=_attachments(kind, body),
+        attachments=attachments(kind, body),
+        quoted=forwarded(body, marks) if kind == "merged_msg" else None,
         raw=raw_json(item),
         marks=tuple(marks),
     )
-
-
-def _attachments(kind: str, body: dict[str, Any]) -> tuple[Attachment, ...]:
-    title = name(body.get("title"))
-    if kind == "text":
-        return ()
-    if kind in _MEDIA:
-        return (
-            Attachment(kind, title=name(body.get("filename")), media_id=name(body.get("media_id"))),
-        )
-    if kind == "location":
-        where = (name(body.get("name")), name(body.get("address")))
-        return (Attachment("location", title=" ".join(filter(None, where)) or None),)
-    if kind == "link":
-        return (Attachment("link", url=name(body.get("url")), title=title),)
-    if kind in _CARDS:
-        told = (title, name(body.get("head_content")), name(body.get("nickname")))
-        return (Attachment("card", title=next(filter(None, told), kind)),)
-    return (Attachment("unknown", title=kind),)

@@ -15,13 +15,13 @@ from connectors.payload import integer, items, mapping, name
 from connectors.wechat_sdk import WorkClient
 
 KEY = "names"
-LIVES = timedelta(hours=1)
+LIVES = timedelta(hours=24)
 MOST_KEPT = 200
 MOST_ASKED = 100
 
 
 class Names:
-    """Nicknames, remembered for an hour. A message never waits for one: without it, it has the id."""
+    """Nicknames, remembered for a day. A message never waits for one: without it, it has the id."""
 
     def __init__(self, client: WorkClient, keep: Keep, now: Now) -> None:
         self._client = client
