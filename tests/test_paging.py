@@ -185,7 +185,7 @@ def _exported(db: Database, account: str) -> dict[str, Any]:
 
 
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(told())
 def test_pages_cut_anywhere_and_read_in_any_order_leave_the_same_behind(
@@ -195,7 +195,7 @@ def test_pages_cut_anywhere_and_read_in_any_order_leave_the_same_behind(
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(told(gaps=True))
 def test_pages_cut_anywhere_leave_the_same_behind_over_weeks_of_silence(

@@ -1,4 +1,7 @@
-"""kill -9 at random moments, with load on: nothing is lost, and Slack is told nothing twice."""
+"""kill -9 at random moments, with load on: nothing is lost, and Slack is told nothing twice.
+
+`KILLS=30 .venv/bin/pytest tests/e2e/test_kill.py` kills more often.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from aggregator.sandbox.base import Line, Person, Truth
 from aggregator.sandbox.world import World
 from tests.e2e.stage import ROOT
 
-KILLS = 30
+KILLS = int(os.environ.get("KILLS", "10"))
 TEXTS = [
     "充电宝冒烟了！",
     "still waiting for my refund",
@@ -143,7 +146,7 @@ def _wait(true: Any, seconds: float) -> bool:
     return False
 
 
-def test_thirty_kills_lose_nothing_and_tell_slack_nothing_twice(tmp_path: Path) -> None:
+def test_kills_lose_nothing_and_tell_slack_nothing_twice(tmp_path: Path) -> None:
     chance = random.Random(11)
     world = World(utc_now, attempts=200, retry_s=0.3)
     world.slack.limits = dict.fromkeys(world.slack.limits, (500.0, 1000.0))
@@ -187,7 +190,7 @@ def test_thirty_kills_lose_nothing_and_tell_slack_nothing_twice(tmp_path: Path) 
             if post.metadata
         )
         assert [key for key, count in told.items() if count > 1] == []
-        assert len(exported) > 150
+        assert len(exported) > 5 * KILLS
     finally:
         load.stopping.set()
         if daemon.process is not None and daemon.process.poll() is None:
