@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -251,25 +252,26 @@ class Client:
         now = self._now()
         if at := budget.date_of(answer.headers):
             self._ahead = at - now
-        window = budget.told(answer.headers)
-        if endpoint is not None and window is not None:
-            seconds = min(window.seconds, WINDOW_S)
-            budget.learn(self._keep, f"x:{endpoint}", replace(window, seconds=seconds), now)
+        self._learn(endpoint, answer, now)
         if answer.status_code == 401 and self._tokens is not None:
             used = str(answer.request.headers.get("Authorization", ""))
             self._tokens.refused(used.removeprefix("Bearer "))
         try:
             judge(answer, now, oauth2=self._tokens is not None)
-        except Paused as error:
-            seconds = error.retry_after_s
-            budget.shut(self._keep, BILLING, now, seconds=seconds, why=error.reason)
-            raise
         except RateLimited as error:
-            if endpoint is not None:
-                seconds = error.retry_after_s
-                budget.shut(self._keep, f"x:{endpoint}", now, seconds=seconds, why=error.reason)
+            shut = BILLING if isinstance(error, Paused) else f"x:{endpoint}"
+            budget.shut(self._keep, shut, now, seconds=error.retry_after_s, why=error.reason)
             raise
-        budget.reopen(self._keep, BILLING)
+
+    def _learn(self, endpoint: str | None, answer: requests.Response, now: datetime) -> None:
+        """What an answer tells of its window. A keep that fails here undoes nothing that X has done."""
+        window = budget.told(answer.headers)
+        with suppress(Unavailable):
+            if answer.ok:
+                budget.reopen(self._keep, BILLING)
+            if endpoint is not None and window is not None:
+                window = replace(window, seconds=min(window.seconds, WINDOW_S))
+                budget.learn(self._keep, f"x:{endpoint}", window, now)
 
     def _found(self, answer: requests.Response) -> Found:
         told = body(answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,12 +81,12 @@ class Answers:
         return next(ours, None)
 
     def _post(self, to: Message, text: str) -> Message:
+        us = self._us()
         told = self._client.post(text, in_reply_to=_newest(to))
         made = native(told.get("id"))
         if number(made) is None or made is None:
             raise Unavailable("X took the answer and gave no id", maybe_done=True)
-        self._ledger.wrote("post.create.url" if _LINK.search(text) else "post.create.summoned")
-        us = self._us()
+        self._count("post.create.url" if _LINK.search(text) else "post.create.summoned")
         given = told.get("text")
         return Message(
             native_id=made,
@@ -103,19 +104,19 @@ class Answers:
         )
 
     def _message(self, to: Message, text: str) -> Message:
-        conversation = _conversation(to)
+        conversation, us = _conversation(to), self._us()
         told = self._client.message(text, conversation=conversation, person=to.person)
         made = native(told.get("dm_event_id"))
         if made is None:
             raise Unavailable("X took the message and gave no id", maybe_done=True)
-        self._ledger.wrote("dm.create")
+        self._count("dm.create")
         conversation = native(told.get("dm_conversation_id")) or conversation
         return Message(
             native_id=made,
             platform="x",
             kind=Kind.DIRECT_MESSAGE,
             direction=Direction.OUTBOUND,
-            author=self._us(),
+            author=us,
             text=text,
             sent_at=self._time(made),
             person=to.person,
@@ -146,6 +147,11 @@ class Answers:
         includes = Includes(found.includes)
         read = (direct_message(raw, includes, me=self._me) for raw in map(mapping, found.data))
         return [one for one in read if one is not None]
+
+    def _count(self, kind: str) -> None:
+        """What is sent is sent, whether or not it can be counted."""
+        with suppress(Unavailable):
+            self._ledger.wrote(kind)
 
     def _us(self) -> Author:
         """Ourselves as far as known: what was sent is not put at risk by asking."""

@@ -11,6 +11,7 @@ from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Direction, Kind, Message
 from connectors.base import Backfills, Replies
 from connectors.x.replies import weight
+from tests.connectors.loopback import MemoryKeep
 from tests.connectors.x_place import ANN, BEN, Place, minutes, place
 
 
@@ -204,3 +205,20 @@ def test_our_own_messages_are_not_answered(x: Place) -> None:
     sent = x.connect().reply(to, "在", "k")
     with pytest.raises(Rejected, match="our own"):
         x.connect().reply_limit(sent)
+
+
+@pytest.mark.parametrize("stream", ["mentions", "direct_messages"])
+def test_what_was_sent_is_told_even_where_it_cannot_be_counted(x: Place, stream: str) -> None:
+    to = asked(x, stream)
+
+    class Failing(MemoryKeep):
+        """Does not answer any more, once X has what we sent."""
+
+        def get(self, key: str) -> str | None:
+            if any(kind.endswith(".create") for _, kind, _ in x.x.billed):
+                raise Unavailable("the database does not answer")
+            return super().get(key)
+
+    x.keep = Failing()
+    sent = x.connect().reply(to, "收到", "k")
+    assert sent.native_id in {str(one) for one in (*x.x.posts, *x.x.events)}
