@@ -387,7 +387,7 @@ ITEMS = st.fixed_dictionaries(
 
 
 @given(told=st.lists(ITEMS | JSON, max_size=4) | JSON)
-@examples(max_examples=300, deadline=None)
+@examples(max_examples=120, deadline=None)
 def test_whatever_is_sent_is_stored_or_named(told: Any) -> None:
     accepted = knock(told)
     answer = json.loads(accepted.answer)

@@ -310,7 +310,7 @@ ITEMS = st.fixed_dictionaries(
 
 @given(told=st.lists(ITEMS | JSON, max_size=4) | JSON)
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whatever_json_is_pushed_is_202_or_400(door: Site, told: Any) -> None:
     answer = push(door, told)
