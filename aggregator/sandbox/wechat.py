@@ -6,48 +6,31 @@ console, are seen in the records of customer service.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Route, Standin, Truth, answer
 from aggregator.sandbox.caller import Caller
+from aggregator.sandbox.wechat_comments import Comments
 from aggregator.sandbox.wechat_crypto import Envelope, new_aes_key
+from aggregator.sandbox.wechat_desk import Desk
 from aggregator.sandbox.wechat_push import MEDIA, Pushes
+from aggregator.sandbox.wechat_records import RECEIVED, SENT, Record, Records
 from aggregator.sandbox.wechat_tokens import Tokens, errcode
 
 BEIJING = timezone(timedelta(hours=8))
-WINDOW = timedelta(hours=48)
-WINDOW_MESSAGES = 5  # since 2023-06-12, per message of the user
-DAY_S = 24 * 3600
-RECEIVED, SENT = 2003, 2002  # opercode, as the servicer sees it
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A row of the customer-service log; `id` is never told, only used to page."""
-
-    id: int
-    openid: str
-    opercode: int
-    time: int
-    text: str
-    worker: str
-
-    @property
-    def same(self) -> tuple[str, int, int, str]:
-        return (self.openid, self.opercode, self.time, self.text)
 
 
 class WeChatStandin(Standin):
     """Callback mode `plain`, `compatible` or `safe`; `attach` comes before the first `play`.
 
     Knobs, to be set at any time: `records_enabled` (else 65400), `tokens.ip_refused` (an address: 40164 on
-    every token), `daily_limit` calls per path and Beijing day (then 45009).
+    every token), `daily_limit` calls per path and Beijing day (then 45009), `refuse` (an errcode for the
+    next calls of a path), `sends_recorded` (what the API sends stands in the records too), those of
+    `log`, `comments` and `desk`; `json` at the start: pushes are JSON.
     """
 
     name = "wechat"
@@ -57,6 +40,7 @@ class WeChatStandin(Standin):
         now: Callable[[], datetime],
         *,
         mode: str = "safe",
+        json: bool = False,
         salt: int | None = None,
         worker: str = "kf2001@brand",
         attempts: int = 3,
@@ -74,25 +58,35 @@ class WeChatStandin(Standin):
             self.name, now, attempts=attempts, timeout_s=timeout_s, retry_s=retry_s
         )
         self._pushes = Pushes(
-            mode, now, envelope=self.envelope, original_id=self.original_id, caller=self.caller
+            mode,
+            now,
+            envelope=self.envelope,
+            original_id=self.original_id,
+            caller=self.caller,
+            as_json=json,
         )
         self.tokens = Tokens(now, self.app_id, self.app_secret)
-        self.records: list[Record] = []
-        self.sent: list[dict[str, object]] = []  # what came by message/custom/send
-        self.records_enabled = True
+        self.log = Records(self._day)
+        self.comments = Comments(now)
+        self.desk = Desk(now, self._api_sent)
+        self.sends_recorded = False
         self.daily_limit = 100_000
-        self._equal: Counter[tuple[str, int, int, str]] = Counter()
+        self._refusals: dict[str, deque[int]] = {}
         self._used: Counter[tuple[str, str]] = Counter()
         self._last_inbound: dict[str, datetime] = {}
-        self._sent_since: Counter[str] = Counter()
         self._in_second: Counter[int] = Counter()
+        self._published = 0
         self.route("POST", "/cgi-bin/stable_token", self.tokens.stable)
         self.route("GET", "/cgi-bin/token", self.tokens.classic)
         for method, path, handler in (
-            ("POST", "/customservice/msgrecord/getmsglist", self._records),
-            ("GET", "/customservice/kfsession/getwaitcase", self._waiting),
-            ("POST", "/cgi-bin/message/custom/send", self._custom_send),
+            ("POST", "/customservice/msgrecord/getmsglist", self.log.list),
+            ("GET", "/customservice/kfsession/getwaitcase", self.log.waiting),
+            ("POST", "/cgi-bin/message/custom/send", self.desk.send),
+            ("POST", "/cgi-bin/message/custom/typing", self.desk.show_typing),
+            ("POST", "/cgi-bin/comment/list", self.comments.list),
+            ("POST", "/cgi-bin/comment/reply/add", self.comments.reply),
             ("POST", "/cgi-bin/openapi/quota/get", self._quota),
+            ("POST", "/cgi-bin/clear_quota", self._clear_quota),
             ("GET", "/cgi-bin/user/info", self._user),
             ("GET", "/cgi-bin/get_api_domain_ip", self._addresses),
             ("GET", "/cgi-bin/getcallbackip", self._addresses),
@@ -148,6 +142,23 @@ class WeChatStandin(Standin):
             attachments=(line.attachment,) if line.attachment else (),
         )
 
+    @property
+    def records_enabled(self) -> bool:
+        return self.log.enabled
+
+    @records_enabled.setter
+    def records_enabled(self, enabled: bool) -> None:
+        self.log.enabled = enabled
+
+    @property
+    def records(self) -> list[Record]:
+        return self.log.rows
+
+    @property
+    def sent(self) -> list[dict[str, object]]:
+        """What came by message/custom/send."""
+        return self.desk.sent
+
     def openid(self, who: Person) -> str:
         return f"o{self.salt:08x}{who.number:019d}"
 
@@ -158,7 +169,7 @@ class WeChatStandin(Standin):
             self._in_second[second] += 1
             msgid = (second << 24) | (self.salt % 4096) << 12 | self._in_second[second] % 4096
             self._last_inbound[self.openid(who)] = at
-            self._sent_since[self.openid(who)] = 0
+            self.desk.heard(self.openid(who), at)
         shown = str(more["Content"]) if kind == "text" else f"[{kind}]"
         openid = self.openid(who)
         self._pushes.post(
@@ -173,22 +184,47 @@ class WeChatStandin(Standin):
 
     def event(self, who: Person, at: datetime, event: str, **more: str) -> None:
         """Push an event: no MsgId, and no message for the export. `more`: EventKey, Ticket, KfAccount…"""
+        with self.lock:
+            self.desk.happened(self.openid(who), event, at)
         fields = {"MsgType": "event", "Event": event, **more}
         self._pushes.post(self.openid(who), at, event, fields, transferred=lambda: None)
 
-    def record(self, openid: str, opercode: int, at: datetime, text: str) -> str:
-        """Add a row to the log of customer service; the digest that stands for its missing id.
-
-        The digest is over openid, opercode, time, text and the count of equal rows before it.
-        """
+    def publish(self, at: datetime, articles: int = 1, *, told: bool = True) -> int:
+        """Publish so many articles at once: their msg_data_id. `told`: the event of it is pushed."""
         with self.lock:
-            number = len(self.records) + 20_000_000
-            row = Record(number, openid, opercode, int(at.timestamp()), text, self.worker)
-            ordinal = self._equal[row.same]
-            self._equal[row.same] += 1
-            self.records.append(row)
-        words = f"{openid}|{opercode}|{row.time}|{text}|{ordinal}"
-        return hashlib.sha256(words.encode()).hexdigest()[:32]
+            self._published += 1
+            number = 2_247_480_000 + self._published
+            for index in range(articles):
+                self.comments.publish(number, index)
+        if told:
+            places = [{"idx": index + 1, "article_url": "https://e"} for index in range(articles)]
+            told_of = {
+                "publish_id": number,
+                "publish_status": 0,
+                "article_id": f"article-{number}",
+                "article_detail": {"count": articles, "item": places},
+            }
+            fields = {
+                "MsgType": "event",
+                "Event": "FREEPUBLISHJOBFINISH",
+                "PublishEventInfo": told_of,
+            }
+            self._pushes.post(f"o{self.salt:08x}", at, "publish", fields, transferred=lambda: None)
+        return number
+
+    def record(self, openid: str, opercode: int, at: datetime, text: str) -> str:
+        """Add a row to the log of customer service; the digest that stands for its missing id."""
+        with self.lock:
+            return self.log.add(openid, opercode, at, text, self.worker)
+
+    def _api_sent(self, openid: str, at: datetime, text: str) -> None:
+        if self.sends_recorded:
+            self.log.add(openid, SENT, at, text, self.worker)
+
+    def refuse(self, path: str, *codes: int) -> None:
+        """The next calls of `path` are answered with these errcodes, whatever they ask."""
+        with self.lock:
+            self._refusals.setdefault(path, deque()).extend(codes)
 
     def _play_answer(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         if line.to is None or line.attachment is not None or not line.text:
@@ -221,73 +257,12 @@ class WeChatStandin(Standin):
             if self._used[key] >= self.daily_limit:
                 return errcode(45009, "reach max api daily quota limit")
             self._used[key] += 1
+            waiting = self._refusals.get(request.path)
+            if waiting:
+                return errcode(waiting.popleft(), "as the stand-in was told")
             return handler(request, match)
 
         return checked
-
-    def _records(self, request: Request, match: re.Match[str]) -> Answer:
-        if not self.records_enabled:
-            return errcode(65400, "please enable new custom service, or wait for a while")
-        try:
-            asked = request.json()
-            start, end, after, number = (
-                _whole(asked[name]) for name in ("starttime", "endtime", "msgid", "number")
-            )
-        except (KeyError, TypeError, ValueError):
-            return errcode(65416, "invalid argument")
-        if not 1 <= number <= 10_000 or after < 1:
-            return errcode(65416, "invalid argument")
-        last = max(start, end - 1)
-        if end < start or end - start > DAY_S or self._day(start) != self._day(last):
-            return errcode(65417, "the time range is not inside one day")
-        found = [row for row in self.records if row.id > after and start <= row.time <= end]
-        page = found[:number]
-        return answer(
-            {
-                "recordlist": [
-                    {
-                        "openid": row.openid,
-                        "opercode": row.opercode,
-                        "text": row.text,
-                        "time": row.time,
-                        "worker": row.worker,
-                    }
-                    for row in page
-                ],
-                "number": len(page),
-                "msgid": page[-1].id if page else after,
-            }
-        )
-
-    def _waiting(self, request: Request, match: re.Match[str]) -> Answer:
-        latest: dict[str, int] = {}
-        for row in self.records:
-            if row.opercode == RECEIVED:
-                latest[row.openid] = row.time
-            else:
-                latest.pop(row.openid, None)
-        cases = [{"latest_time": time, "openid": openid} for openid, time in latest.items()]
-        return answer({"count": len(cases), "waitcaselist": cases[:100]})
-
-    def _custom_send(self, request: Request, match: re.Match[str]) -> Answer:
-        if b"\\u" in request.body:
-            return errcode(40033, "invalid charset. please check your request")
-        try:
-            asked = request.json()
-            openid, kind = asked["touser"], asked["msgtype"]
-            content = asked[kind]["content"] if kind == "text" else asked[kind]
-        except (KeyError, TypeError, ValueError):
-            return errcode(47001, "data format error")
-        if not content:
-            return errcode(44004, "empty content")
-        last = self._last_inbound.get(openid)
-        if last is None or self.now() - last > WINDOW:
-            return errcode(45015, "response out of time limit or subscription is canceled")
-        if self._sent_since[openid] >= WINDOW_MESSAGES:
-            return errcode(45047, "out of response count limit")
-        self._sent_since[openid] += 1
-        self.sent.append(asked)
-        return errcode(0, "ok")
 
     def _quota(self, request: Request, match: re.Match[str]) -> Answer:
         try:
@@ -297,6 +272,15 @@ class WeChatStandin(Standin):
         used = self._used[(path, self._today())]
         quota = {"daily_limit": self.daily_limit, "used": used, "remain": self.daily_limit - used}
         return answer({"errcode": 0, "errmsg": "ok", "quota": quota})
+
+    def _clear_quota(self, request: Request, match: re.Match[str]) -> Answer:
+        try:
+            if request.json()["appid"] != self.app_id:
+                return errcode(40013, "invalid appid")
+        except (KeyError, TypeError, ValueError):
+            return errcode(47001, "data format error")
+        self._used.clear()
+        return errcode(0, "ok")
 
     def _user(self, request: Request, match: re.Match[str]) -> Answer:
         openid = request.query.get("openid", "")
@@ -309,7 +293,7 @@ class WeChatStandin(Standin):
                 "nickname": "",  # empty since 2021-12
                 "sex": 0,
                 "headimgurl": "",
-                "subscribe_time": int(self._last_inbound[openid].timestamp()) - DAY_S,
+                "subscribe_time": int(self._last_inbound[openid].timestamp()) - 86_400,
                 "unionid": f"u{openid[1:]}",
                 "remark": "",
                 "subscribe_scene": "ADD_SCENE_SEARCH",
@@ -328,12 +312,6 @@ class WeChatStandin(Standin):
 
 def _second(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(microsecond=0)
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("not a whole number")
-    return value
 
 
 def _only_medium(line: Line) -> None:

@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -110,6 +111,20 @@ def xml(fields: Mapping[str, str | float]) -> str:
     """A flat message: numbers bare, words in CDATA, as the platform writes them."""
     lines = [f"<{name}>{_value(value)}</{name}>" for name, value in fields.items()]
     return "<xml>" + "\n".join(lines) + "</xml>"
+
+
+def nested(fields: Mapping[str, Any]) -> str:
+    """A message whose fields may hold further ones, and a list for a field that stands several times."""
+    return f"<xml>{_inside(fields)}</xml>"
+
+
+def _inside(fields: Mapping[str, Any]) -> str:
+    lines = []
+    for name, value in fields.items():
+        for one in value if isinstance(value, list) else [value]:
+            inner = _inside(one) if isinstance(one, Mapping) else _value(one)
+            lines.append(f"<{name}>{inner}</{name}>")
+    return "\n".join(lines)
 
 
 def _value(value: str | float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from aggregator.sandbox.caller import Caller, Outgoing
-from aggregator.sandbox.wechat_crypto import Envelope, field, signature, xml
+from aggregator.sandbox.wechat_crypto import Envelope, field, nested, signature, xml
 
 MODES = ("plain", "compatible", "safe")
 
@@ -44,6 +46,7 @@ class Pushes:
         envelope: Envelope,
         original_id: str,
         caller: Caller,
+        as_json: bool = False,
     ) -> None:
         assert mode in MODES
         self.mode = mode
@@ -51,6 +54,7 @@ class Pushes:
         self._envelope = envelope
         self._original_id = original_id
         self._caller = caller
+        self._as_json = as_json
 
     def attach(self, callback_url: str) -> None:
         """The GET verification: the echo comes back as it is, in every mode. Raises HandshakeFailed."""
@@ -69,17 +73,17 @@ class Pushes:
         openid: str,
         at: datetime,
         label: str,
-        more: Mapping[str, str | float],
+        more: Mapping[str, Any],
         *,
         transferred: Callable[[], object],
     ) -> None:
         """Queue one push; `transferred` is called when the answer hands it to the console."""
-        common: dict[str, str | float] = {
+        common: dict[str, Any] = {
             "ToUserName": self._original_id,
             "FromUserName": openid,
             "CreateTime": int(at.timestamp()),
         }
-        plain = xml({**common, **more})
+        plain = self._written({**common, **more})
 
         def judge(body: bytes) -> str | None:
             if body in (b"", b"success"):
@@ -92,6 +96,9 @@ class Pushes:
             return None
 
         self._caller.post(label, lambda: self._outgoing(plain, openid), judge)
+
+    def _written(self, fields: Mapping[str, Any]) -> str:
+        return json.dumps(fields, ensure_ascii=False) if self._as_json else nested(fields)
 
     def _outgoing(self, plain: str, openid: str) -> Outgoing:
         timestamp, nonce = self._stamp()
@@ -106,14 +113,21 @@ class Pushes:
             sealed = self._envelope.encrypt(plain)
             query["encrypt_type"] = "aes"
             query["msg_signature"] = self._envelope.sign(timestamp, nonce, sealed)
-            body = xml({"ToUserName": self._original_id, "Encrypt": sealed})
-            if self.mode == "compatible":
+            body = self._written({"ToUserName": self._original_id, "Encrypt": sealed})
+            if self.mode == "compatible" and self._as_json:
+                body = json.dumps({**json.loads(plain), "Encrypt": sealed}, ensure_ascii=False)
+            elif self.mode == "compatible":
                 sealed = f"<Encrypt><![CDATA[{sealed}]]></Encrypt></xml>"
                 body = plain.removesuffix("</xml>") + sealed
-        return Outgoing(query, body.encode(), "text/xml")
+        return Outgoing(query, body.encode(), "application/json" if self._as_json else "text/xml")
 
     def _check_transfer(self, body: str, openid: str) -> None:
         """Raise ValueError unless `body` hands the message to the customer-service console."""
+        if self._as_json:
+            told = json.loads(body)
+            if self.mode == "safe" or "Encrypt" in told:
+                told = json.loads(self._envelope.open_reply(xml(told)))
+            body = xml(told)
         if self.mode == "safe" or (self.mode == "compatible" and "<Encrypt>" in body):
             body = self._envelope.open_reply(body)
         if field(body, "MsgType") != "transfer_customer_service":
