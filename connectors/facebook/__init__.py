@@ -8,17 +8,18 @@ given, signs every call: https://developers.facebook.com/docs/graph-api/guides/s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
-from aggregator.model import Accepted, Direction, Identity, Message, Page, Push
+from aggregator.model import Accepted, Direction, Identity, Kind, Message, Page, Push
 from connectors.base import Keep, Now, Options, ReplyLimit
-from connectors.facebook import webhook
+from connectors.facebook import watch, webhook
 from connectors.facebook.answers import Answers
 from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
 from connectors.facebook.comments import poll_comments
@@ -28,7 +29,7 @@ from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import post_message, review_message
 from connectors.facebook.tokens import inspect, subscription, token_notes, version_note
 from connectors.facebook.usage import MESSENGER, PAGES, Usage
-from connectors.facebook.walks import DAY_MS, Edge, poll_edges, read_edges_cursor
+from connectors.facebook.walks import DAY_MS, Edge, EdgesCursor, poll_edges, read_edges_cursor
 from connectors.facebook.wanted import MOST, fetch, next_wanted, want
 from connectors.payload import mapping, name, native
 
@@ -36,7 +37,8 @@ STREAMS = ("posts", "comments", "reviews", "messages")
 _PROBES = {"posts": "feed", "comments": "feed", "reviews": "ratings", "messages": "conversations"}
 
 _POST_FIELDS = (
-    "id,from,message,story,created_time,updated_time,permalink_url,parent_id,status_type,message_tags,"
+    "id,from,message,story,created_time,updated_time,permalink_url,parent_id,status_type,is_hidden,"
+    "message_tags,"
     "attachments{type,media_type,title,description,url,unshimmed_url,media,target,subattachments}"
 )
 _POSTS = (
@@ -187,25 +189,32 @@ class Facebook:
         case = MESSENGER if stream == "messages" else PAGES
         return replace(page, more=False) if page.more and self._graph.usage.slow(case) else page
 
-    def _poll(self, stream: str, cursor: str | None) -> Page:
+    def backfill(self, stream: str, cursor: str | None) -> Page:
+        """A month, newest first; of a list no more than a few hundred entries."""
+        if not self._known:
+            self._whose_token()
+        if stream in self.pushed:
+            return Page((), cursor)
+        return self._poll(stream, cursor, history=True)
+
+    def _poll(self, stream: str, cursor: str | None, *, history: bool = False) -> Page:
         if stream == "posts":
-            return self._posts(cursor)
+            return self._posts(cursor, history)
         if stream == "comments":
-            return poll_comments(self._graph, self._page_id, cursor, now=self._now())
-        if stream == "reviews":
-            raws, at, more = poll_edges(
-                self._graph, self._page_id, _REVIEWS, cursor, now=self._now()
+            return poll_comments(
+                self._graph, self._page_id, cursor, now=self._now(), history=history
             )
-            return _page((review_message(raw) for raw in raws), at.text(), more=more)
+        if stream == "reviews":
+            return self._edges(_REVIEWS, read_edges_cursor(cursor), review_message, history)
         if stream == "messages":
-            page = poll_inbox(self._graph, self._page_id, cursor, now=self._now())
+            page = poll_inbox(self._graph, self._page_id, cursor, now=self._now(), history=history)
             return _page(page.messages, page.cursor, more=page.more)
         raise ValueError(f"Facebook has no stream {stream!r}")
 
-    def _posts(self, cursor: str | None) -> Page:
+    def _posts(self, cursor: str | None, history: bool) -> Page:
         """What others posted. The Page's own posts are no messages: only their comments are."""
         before = read_edges_cursor(cursor)
-        if before.walk is None and before.edge == 0:
+        if before.walk is None and before.edge == 0 and not history:
             one = next_wanted(self._keep, before.asked)
             if one is not None:
                 message = fetch(
@@ -217,10 +226,40 @@ class Facebook:
                 )
                 asked = replace(before, asked=(*before.asked, one["id"])[-MOST:])
                 return Page((message,) if message else (), asked.text(), more=True)
-        raws, at, more = poll_edges(self._graph, self._page_id, _POSTS, cursor, now=self._now())
-        every = (post_message(raw, page_id=self._page_id) for raw in raws)
-        others = (one for one in every if one.direction is Direction.INBOUND)
-        return _page(others, at.text(), more=more)
+        return self._edges(_POSTS, before, partial(post_message, page_id=self._page_id), history)
+
+    def _edges(
+        self,
+        edges: Sequence[Edge],
+        before: EdgesCursor,
+        message_of: Callable[[dict[str, Any]], Message],
+        history: bool,
+    ) -> Page:
+        """One page of a list, what changed on it since, and what is gone from it."""
+        kind = Kind.REVIEW if edges is _REVIEWS else Kind.MENTION
+        if before.doubted and before.walk is None and before.edge == 0:
+            (edge, native_id), *rest = before.doubted
+            known = {one: entry for one, entry in before.known[edge].items() if one != native_id}
+            gone = watch.verify(self._graph, native_id, kind=kind, root=native_id)
+            after = replace(before, doubted=tuple(rest), known={**before.known, edge: known})
+            return _page([gone] if gone else [], after.text(), more=True)
+        polled = poll_edges(
+            self._graph, self._page_id, edges, before, now=self._now(), history=history
+        )
+        read = [(message_of(raw), raw.get("is_hidden") is True) for raw in polled.raws]
+        found = [one for one in read if one[0].direction is Direction.INBOUND]
+        at = polled.cursor
+        if not polled.newest or polled.at is None:
+            return _page((message for message, _ in found), at.text(), more=polled.more)
+        name = polled.edge.name
+        told = watch.compare(at.known.get(name, {}), found, whole=polled.whole, at=polled.at)
+        missing = [(name, one) for one in told.missing]
+        at = replace(
+            at,
+            known={**at.known, name: told.known},
+            doubted=tuple(dict.fromkeys([*at.doubted, *missing]))[: watch.DOUBTS],
+        )
+        return _page(told.messages, at.text(), more=polled.more)
 
     def _whose_token(self) -> str | None:
         """The Page's name. With a user's token, lists are empty and nothing says so."""

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from aggregator.model import Message, Page
+from aggregator.model import Kind, Message, Page
+from connectors.facebook import watch
 from connectors.facebook.graph import Listed, PageGraph
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import comment_message
 from connectors.facebook.walks import (
     DAY_MS,
+    OVERLAP_MS,
     Walk,
     advanced,
     begin,
@@ -29,6 +31,7 @@ from connectors.payload import mapping, native
 
 LIVE_MS = 30 * DAY_MS  # a post without activity for so long is left out, until it has some
 MOST_POSTS = 300
+WATCHED_POSTS = 20  # of the most active ones it is known what their newest comments said
 ROTATION = 3
 MOST_RESTARTS = 3
 RECENT_MS = 15 * 60_000
@@ -52,6 +55,7 @@ class Post:
     high: int | None = None
     seen: int | None = None
     visited: int | None = None  # in which turn
+    known: dict[str, list[int]] = field(default_factory=dict)  # what its newest comments said
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,16 @@ class CommentsCursor:
     refused: int = 0
     read: int = 0
     busy: bool = False
+    doubted: tuple[
+        tuple[str, str], ...
+    ] = ()  # post and comment that is missing there; or post alone
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
 def read_comments_cursor(text: str | None) -> CommentsCursor:
-    """What cannot be read is the first poll again: all that is found is known already."""
+    """What cannot be read means all over again, a month back: what is found is known already."""
     try:
         told = json.loads(text or "")
         return CommentsCursor(
@@ -84,27 +91,38 @@ def read_comments_cursor(text: str | None) -> CommentsCursor:
                 "sweep": tuple(told["sweep"]),
                 "todo": tuple(told["todo"]),
                 "walk": Walk(**told["walk"]) if told["walk"] else None,
+                "doubted": tuple((str(p), str(c)) for p, c in told.get("doubted", ())),
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError):
-        return CommentsCursor()
+        return CommentsCursor(turn=0 if text is None else DEEP_TURNS)
 
 
-def poll_comments(graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime) -> Page:
-    """One call: a page of a list of posts, or a page of one post's comments."""
+def poll_comments(
+    graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime, history: bool = False
+) -> Page:
+    """One call: a page of a list of posts, or a page of one post's comments.
+
+    `history`: a single turn, over all that is a month old or less.
+    """
     at = read_comments_cursor(cursor)
     if not at.busy:
         rare = ("tagged", "ratings") if at.turn % RARE_TURNS == 0 else ()
         at = replace(at, busy=True, sweep=("feed", *rare), refused=0, read=0)
+    if at.doubted:
+        gone, at = _verified(graph, at)
+        return _page([gone] if gone else [], at)
     if at.sweep:
-        return _page((), _swept(graph, page_id, at, now))
+        return _page((), _swept(graph, page_id, at, now, history))
     if at.todo:
-        messages, at = _visited(graph, page_id, at, now)
+        messages, at = _visited(graph, page_id, at, now, history)
         return _page(messages, at)
     return _page((), at)
 
 
-def _swept(graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime) -> CommentsCursor:
+def _swept(
+    graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime, history: bool
+) -> CommentsCursor:
     """One page of a list of posts, and, after the last list, whom to visit."""
     edge = at.sweep[0]
     position = at.walk.position if at.walk else None
@@ -124,7 +142,10 @@ def _swept(graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime) ->
     if listed.next is not None and found < enough:
         return replace(at, posts=posts, found=found, walk=Walk(0, position=listed.next))
     at = replace(at, posts=posts, found=0, walk=None, sweep=at.sweep[1:])
-    return at if at.sweep else _due(at, epoch_ms(listed.at))
+    if at.sweep:
+        return at
+    first = at.turn == 0 and not history
+    return _due(_lined(at, epoch_ms(listed.at)) if first else at, epoch_ms(listed.at))
 
 
 def _posts(listed: Listed, edge: str, page_id: str) -> Iterator[tuple[str, Post]]:
@@ -136,6 +157,16 @@ def _posts(listed: Listed, edge: str, page_id: str) -> Iterator[tuple[str, Post]
             author = native(mapping(raw.get("from")).get("id"))
             active = min(times[0], epoch_ms(listed.at))
             yield post_id, Post(active, author if author != page_id else None)
+
+
+def _lined(at: CommentsCursor, platform_ms: int) -> CommentsCursor:
+    """The first poll ever draws the line: what is below it on quiet posts is history, and not visited for."""
+    line = platform_ms - OVERLAP_MS
+    posts = {
+        name: post if post.active >= line else replace(post, high=line, seen=post.active)
+        for name, post in at.posts.items()
+    }
+    return replace(at, posts=posts)
 
 
 def _due(at: CommentsCursor, platform_ms: int) -> CommentsCursor:
@@ -154,12 +185,12 @@ def _due(at: CommentsCursor, platform_ms: int) -> CommentsCursor:
 
 
 def _visited(
-    graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime
+    graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime, history: bool
 ) -> tuple[list[Message], CommentsCursor]:
     """One page of the comments of the post at hand."""
     post_id = at.todo[0]
     post = at.posts.get(post_id, Post(0))
-    walk = at.walk or begin(post.high, now, first=at.turn == 0)
+    walk = at.walk or begin(post.high, now, first=at.turn == 0, history=history)
     try:
         listed = graph.edge(
             post_id,
@@ -171,8 +202,9 @@ def _visited(
             limit=100,
         )
     except Missing:
-        if walk.position is None:
-            return [], _left(at, post_id, post)  # the post is gone
+        if walk.position is None:  # the post is gone, and what stood under it
+            missing = [*post.known, *([post_id] if post.author else [])]
+            return [], _left(_doubting(at, post_id, missing), post_id, replace(post, known={}))
         if at.restarts >= MOST_RESTARTS:  # due again in the next turn: it counts as not visited
             return [], replace(at, walk=None, restarts=0, todo=at.todo[1:])
         # The comment that the position named was deleted: from the newest again.
@@ -188,18 +220,47 @@ def _visited(
         comment_message(raw, page_id=page_id, post_id=post_id, post_author=post.author)
         for raw in listed.data
     ]
+    if walk.position is None:
+        hidden = [raw.get("is_hidden") is True for raw in listed.data]
+        told = watch.compare(
+            post.known,
+            list(zip(messages, hidden, strict=True)),
+            whole=listed.next is None,
+            at=listed.at,
+        )
+        messages = list(told.messages)
+        post = replace(post, known=told.known)
+        at = _doubting(replace(at, posts={**at.posts, post_id: post}), post_id, told.missing)
     times = times_of(listed.data, "created_time")
     walk = advanced(walk, listed, times)
     if not ended(walk, listed, times):
         return messages, replace(at, walk=walk)
-    post = replace(post, high=higher(post.high, walk.top))
+    active = max(post.active, walk.top or 0)
+    post = replace(post, active=active, high=higher(post.high, walk.top))
     return messages, _left(replace(at, read=at.read + 1), post_id, post)
+
+
+def _doubting(at: CommentsCursor, post_id: str, missing: Iterable[str]) -> CommentsCursor:
+    pairs = ((post_id, one) for one in missing)
+    return replace(at, doubted=tuple(dict.fromkeys([*at.doubted, *pairs]))[: watch.DOUBTS])
+
+
+def _verified(graph: PageGraph, at: CommentsCursor) -> tuple[Message | None, CommentsCursor]:
+    """Ask for one that is missing; it is not looked for again."""
+    (post_id, native_id), *rest = at.doubted
+    kind = Kind.MENTION if native_id == post_id else Kind.COMMENT
+    gone = watch.verify(graph, native_id, kind=kind, root=post_id)
+    posts = at.posts
+    if post_id in posts:
+        post = posts[post_id]
+        known = {one: entry for one, entry in post.known.items() if one != native_id}
+        posts = {**posts, post_id: replace(post, known=known)}
+    return gone, replace(at, posts=posts, doubted=tuple(rest))
 
 
 def _left(at: CommentsCursor, post_id: str, post: Post) -> CommentsCursor:
     """Done with the post at hand, for this turn."""
-    active = max(post.active, post.high or 0)
-    done = replace(post, active=active, seen=active, visited=at.turn)
+    done = replace(post, seen=post.active, visited=at.turn)
     return replace(
         at,
         posts={**at.posts, post_id: done},
@@ -210,7 +271,7 @@ def _left(at: CommentsCursor, post_id: str, post: Post) -> CommentsCursor:
 
 
 def _page(messages: Iterable[Message], at: CommentsCursor) -> Page:
-    done = not at.sweep and not at.todo
+    done = not at.sweep and not at.todo and not at.doubted
     if done:
         at = replace(at, turn=at.turn + 1, busy=False, found=0, walk=None)
     return Page(tuple(messages), at.text(), more=not done)

@@ -28,6 +28,16 @@ FIELDS = "id,updated_time,link,participants,messages.limit({}){{" + MESSAGE_FIEL
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """Whose inbox it is: the Page's, or that of the Instagram account linked to it (`us`)."""
+
+    graph: PageGraph
+    page_id: str
+    platform: str
+    us: str
+
+
+@dataclass(frozen=True, slots=True)
 class Thread:
     """A thread with more new messages than came along with it."""
 
@@ -55,7 +65,7 @@ class InboxCursor:
 
 
 def read_inbox_cursor(text: str | None) -> InboxCursor:
-    """What cannot be read is the first poll again: all that is found is known already."""
+    """What cannot be read means all over again, a month back: what is found is known already."""
     try:
         told = json.loads(text or "")
         return InboxCursor(
@@ -66,20 +76,33 @@ def read_inbox_cursor(text: str | None) -> InboxCursor:
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError):
-        return InboxCursor(first=True)
+        return InboxCursor(first=text is None)
 
 
-def poll_inbox(graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime) -> Page:
-    """One call: a page of threads with their newest messages, or more messages of one thread."""
+def poll_inbox(
+    graph: PageGraph,
+    page_id: str,
+    cursor: str | None,
+    *,
+    now: datetime,
+    history: bool = False,
+    platform: str = "facebook",
+    us: str | None = None,
+) -> Page:
+    """One call: a page of threads with their newest messages, or more messages of one thread.
+
+    `us`: who we are in them, where that is not the Page.
+    """
+    box = Box(graph, page_id, platform, us or page_id)
     at = read_inbox_cursor(cursor)
     walk = at.walk
     if walk is None:
-        walk = begin(at.high, now, first=at.first)
+        walk = begin(at.high, now, first=at.first, history=history)
         at = InboxCursor(high=at.high, walk=walk)
     if at.todo:
-        messages, at = _more_of_thread(graph, page_id, at, walk)
+        messages, at = _more_of_thread(box, at, walk)
     elif not at.listed:
-        messages, at = _threads(graph, page_id, at, walk)
+        messages, at = _threads(box, at, walk)
     else:
         messages = []
     if at.listed and not at.todo:
@@ -87,13 +110,17 @@ def poll_inbox(graph: PageGraph, page_id: str, cursor: str | None, *, now: datet
     return Page(tuple(messages), at.text(), more=at.walk is not None)
 
 
-def _threads(
-    graph: PageGraph, page_id: str, at: InboxCursor, walk: Walk
-) -> tuple[list[Message], InboxCursor]:
+def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], InboxCursor]:
+    graph = box.graph
     inside = max(min(INSIDE, graph.most // 5), 1)
     try:
         listed = graph.edge(
-            page_id, "conversations", walk.position, fields=FIELDS.format(inside), limit=THREADS
+            box.page_id,
+            "conversations",
+            walk.position,
+            fields=FIELDS.format(inside),
+            limit=THREADS,
+            **({"platform": box.platform} if box.platform != "facebook" else {}),
         )
     except Missing:
         if walk.position is None:
@@ -102,10 +129,10 @@ def _threads(
     messages: list[Message] = []
     todo: list[Thread] = []
     for raw in listed.data:
-        thread = _thread(raw, page_id)
+        thread = _thread(raw, box.us)
         embedded = mapping(raw.get("messages"))
         found = graph.listed(embedded)
-        messages += _messages(found, page_id, thread)
+        messages += _messages(found, box, thread)
         times = times_of(found.data, "created_time")
         if not embedded or not ended(replace(walk, first=False), found, times):
             todo.append(replace(thread, position=found.next))
@@ -117,12 +144,10 @@ def _threads(
     )
 
 
-def _more_of_thread(
-    graph: PageGraph, page_id: str, at: InboxCursor, walk: Walk
-) -> tuple[list[Message], InboxCursor]:
+def _more_of_thread(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], InboxCursor]:
     thread = at.todo[0]
     try:
-        listed = graph.edge(
+        listed = box.graph.edge(
             thread.id, "messages", thread.position, fields=MESSAGE_FIELDS, limit=100
         )
     except (Missing, Forbidden):
@@ -133,7 +158,7 @@ def _more_of_thread(
     rest = at.todo[1:]
     if not ended(replace(walk, first=False), listed, times):
         rest = (replace(thread, position=listed.next), *rest)
-    return _messages(listed, page_id, thread), replace(at, todo=rest)
+    return _messages(listed, box, thread), replace(at, todo=rest)
 
 
 def _after_pass(at: InboxCursor) -> InboxCursor:
@@ -153,7 +178,7 @@ def _after_pass(at: InboxCursor) -> InboxCursor:
     )
 
 
-def _thread(raw: dict[str, Any], page_id: str) -> Thread:
+def _thread(raw: dict[str, Any], us: str) -> Thread:
     people = (
         native(mapping(one).get("id"))
         for one in items(mapping(raw.get("participants")).get("data"))
@@ -161,14 +186,20 @@ def _thread(raw: dict[str, Any], page_id: str) -> Thread:
     link = name(raw.get("link"))
     return Thread(
         id=native(raw.get("id")) or "",
-        person=next((one for one in people if one and one != page_id), None),
+        person=next((one for one in people if one and one != us), None),
         link=WWW + link if link and link.startswith("/") else link,
         position=None,
     )
 
 
-def _messages(listed: Listed, page_id: str, thread: Thread) -> list[Message]:
+def _messages(listed: Listed, box: Box, thread: Thread) -> list[Message]:
     return [
-        direct_message(raw, page_id=page_id, person=thread.person, link=thread.link)
+        direct_message(
+            raw,
+            page_id=box.us,
+            person=thread.person,
+            link=thread.link,
+            platform=box.platform,
+        )
         for raw in listed.data
     ]

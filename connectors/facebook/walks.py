@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -34,11 +34,22 @@ class Walk:
     first: bool = False
 
 
-def begin(high: int | None, now: datetime, *, first: bool, overlap_ms: int = OVERLAP_MS) -> Walk:
-    """A walk down to what is known, or a month back; only the first one ever may be cut short."""
-    if high is None:
-        return Walk(bound=epoch_ms(now) - HISTORY_MS, first=first)
-    return Walk(bound=high - overlap_ms)
+def begin(
+    high: int | None,
+    now: datetime,
+    *,
+    first: bool,
+    history: bool = False,
+    overlap_ms: int = OVERLAP_MS,
+) -> Walk:
+    """A walk down to what is known. The first poll ever only draws the line: what is below is `history`.
+
+    History is a month, and may be cut short at so many entries; nothing else may.
+    """
+    if high is not None:
+        return Walk(bound=high - overlap_ms)
+    back_ms = OVERLAP_MS if first and not history else HISTORY_MS
+    return Walk(bound=epoch_ms(now) - back_ms, first=first and history)
 
 
 def advanced(walk: Walk, listed: Listed, times: Sequence[int]) -> Walk:
@@ -96,20 +107,25 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class EdgesCursor:
-    """`asked`: ids that were asked for by themselves, and are in the store with this cursor."""
+    """`asked`: ids that were asked for by themselves, and are in the store with this cursor.
+
+    `known`: by edge, what its newest entries said; `doubted`: edge and id of what is missing there.
+    """
 
     high: dict[str, int]
     edge: int = 0
     walk: Walk | None = None
     first: bool = False
     asked: tuple[str, ...] = ()
+    known: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    doubted: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
 def read_edges_cursor(text: str | None) -> EdgesCursor:
-    """What cannot be read is the first poll again: all that is found is known already."""
+    """What cannot be read means all over again, a month back: what is found is known already."""
     try:
         told = json.loads(text or "")
         walk = told["walk"]
@@ -119,41 +135,68 @@ def read_edges_cursor(text: str | None) -> EdgesCursor:
             None if walk is None else Walk(**walk),
             bool(told["first"]),
             tuple(map(str, told.get("asked", ()))),
+            {str(edge): dict(known) for edge, known in told.get("known", {}).items()},
+            tuple((str(edge), str(one)) for edge, one in told.get("doubted", ())),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
-        return EdgesCursor({}, first=True)
+        return EdgesCursor({}, first=text is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One page of one edge, and where the stream stands then. `newest`: it was the first page of a walk."""
+
+    raws: list[dict[str, Any]]
+    cursor: EdgesCursor
+    more: bool
+    edge: Edge
+    newest: bool = False
+    whole: bool = False
+    at: datetime | None = None
 
 
 def poll_edges(
-    graph: PageGraph, page_id: str, edges: Sequence[Edge], cursor: str | None, *, now: datetime
-) -> tuple[list[dict[str, Any]], EdgesCursor, bool]:
-    """One page of one edge: what is on it, where the stream stands then, and whether to go on at once."""
-    at = read_edges_cursor(cursor)
+    graph: PageGraph,
+    page_id: str,
+    edges: Sequence[Edge],
+    at: EdgesCursor,
+    *,
+    now: datetime,
+    history: bool = False,
+) -> Polled:
+    """One call."""
     at = at if at.edge < len(edges) else replace(at, edge=0, walk=None)
     edge = edges[at.edge]
     high = at.high.get(edge.name)
-    walk = at.walk or begin(high, now, first=at.first, overlap_ms=edge.overlap_ms)
+    walk = at.walk or begin(high, now, first=at.first, history=history, overlap_ms=edge.overlap_ms)
+    newest = walk.position is None
+    more = at.edge + 1 < len(edges)
     try:
         listed = graph.edge(page_id, edge.name, walk.position, fields=edge.fields, limit=100)
     except Missing:
-        if walk.position is not None:  # the entry that it named was deleted: from the newest again
-            return [], replace(at, walk=replace(walk, position=None, top=None)), False
+        if not newest:  # the entry that it named was deleted: from the newest again
+            again = replace(walk, position=None, top=None)
+            return Polled([], replace(at, walk=again), history, edge)
         if not edge.optional:
             raise
-        return [], _next(at, edges), at.edge + 1 < len(edges)
+        return Polled([], _next(at, edges), more, edge)
     except Forbidden:
         if not edge.optional:
             raise
-        return [], _next(at, edges), at.edge + 1 < len(edges)
+        return Polled([], _next(at, edges), more, edge)
     times = times_of(listed.data, *edge.times)
     walk = advanced(walk, listed, times)
+    whole = listed.next is None
     if not ended(walk, listed, times):
-        return listed.data, replace(at, walk=walk), True
+        return Polled(listed.data, replace(at, walk=walk), True, edge, newest, whole, listed.at)
     top = higher(high, walk.top)
     known = at.high if top is None else {**at.high, edge.name: top}
-    return listed.data, _next(replace(at, high=known), edges), at.edge + 1 < len(edges)
+    after = _next(replace(at, high=known), edges)
+    return Polled(listed.data, after, more, edge, newest, whole, listed.at)
 
 
 def _next(at: EdgesCursor, edges: Sequence[Edge]) -> EdgesCursor:
     last = at.edge + 1 >= len(edges)
-    return EdgesCursor(at.high, 0 if last else at.edge + 1, first=at.first and not last)
+    return replace(
+        at, edge=0 if last else at.edge + 1, walk=None, first=at.first and not last, asked=()
+    )

@@ -200,10 +200,24 @@ def connect(graph: FakeGraph, *, keep: Keep | None = None, **more: Any) -> Faceb
 def walk(
     graph: FakeGraph, stream: str, cursor: str | None, limit: int = 200
 ) -> tuple[list[Message], str | None]:
-    """Poll until there is no more; every poll by a new connector, as after a restart."""
+    """Poll until there is no more; every poll by a new connector, as after a restart.
+
+    From no cursor: what is new, and then what was before.
+    """
+    found, after = go(graph, stream, cursor, limit)
+    if cursor is not None:
+        return found, after
+    past = go(graph, stream, None, limit, history=True)[0]
+    return list({message.key: message for message in (*past, *found)}.values()), after
+
+
+def go(
+    graph: FakeGraph, stream: str, cursor: str | None, limit: int = 200, *, history: bool = False
+) -> tuple[list[Message], str | None]:
     found: list[Message] = []
     for _ in range(limit):
-        page = connect(graph).poll(stream, cursor)
+        account = connect(graph)
+        page = (account.backfill if history else account.poll)(stream, cursor)
         found += page.messages
         cursor = page.cursor
         assert cursor is not None

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from aggregator.errors import Unauthorized, Unavailable
-from aggregator.model import Direction
+from aggregator.model import Direction, Message
 from aggregator.sandbox.base import Fault
-from tests.connectors.facebook_fake import NOW, PAGE, FakeGraph, connect, ids, walk, wire
+from tests.connectors.facebook_fake import NOW, PAGE, FakeGraph, connect, go, ids, walk, wire
 
 
 @pytest.fixture
@@ -31,6 +31,50 @@ def test_posts_of_others_are_read_and_our_own_are_not(graph: FakeGraph) -> None:
     new = graph.post(NOW, "还是没有人接")
     found, _ = walk(graph, "posts", cursor)
     assert new in ids(found)
+
+
+@pytest.mark.parametrize("stream", ["posts", "comments", "reviews", "messages"])
+def test_the_first_poll_only_draws_the_line_and_history_is_read_beside_it(
+    graph: FakeGraph, stream: str
+) -> None:
+    roots = [graph.post(NOW - timedelta(days=n), f"公告 {n}", ours=True) for n in range(1, 9)]
+
+    def say(at: datetime, n: int) -> str:
+        if stream == "posts":
+            return graph.post(at, f"投诉 {n}")
+        if stream == "comments":
+            return graph.comment(roots[n % 8], at, f"评论 {n}")
+        if stream == "reviews":
+            raw = {"id": f"r{n}", "created_time": wire(at), "review_text": "差"}
+            graph.lists["ratings"].append({**raw, "open_graph_story": {"id": f"90{n}"}})
+            return f"90{n}"
+        return graph.letter(str(50 + n % 6), at, f"私信 {n}", n=n)
+
+    old = {say(NOW - timedelta(hours=1 + n, minutes=7), n) for n in range(120)}
+    graph.page_limit = 10
+    before = len(graph.asked)
+    first, cursor = go(graph, stream, None)
+    asked = [request for request in graph.asked[before:] if not request.path.endswith("/me")]
+    assert len(asked) <= 8  # not a walk through the past
+    past: str | None = None
+    history: list[Message] = []
+    new: set[str] = set()
+    got: set[str] = set()
+    for n in range(300):  # both lanes, a page each
+        if n % 40 == 0:
+            graph.clock += timedelta(seconds=30)
+            new.add(say(graph.clock, 200 + n))
+        page = connect(graph).backfill(stream, past)
+        history += page.messages
+        past = page.cursor
+        told = connect(graph).poll(stream, cursor)
+        cursor = told.cursor
+        got |= ids(list(told.messages))
+        if not page.more and n > 200:
+            break
+    assert ids(history) >= old
+    rest, _ = go(graph, stream, cursor)
+    assert ids(first) | got | ids(rest) >= new
 
 
 @pytest.mark.parametrize("empty", [False, True])

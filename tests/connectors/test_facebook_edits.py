@@ -1,0 +1,173 @@
+"""Edits, hiding and deletions that nothing announces: polling sees them where a list shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from aggregator.model import Kind, Message
+from tests.connectors.test_facebook_quota import ANN, NOON, Stage
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    one = Stage()
+    one.page.start()
+    yield one
+    one.page.stop()
+    assert one.page.errors == []
+
+
+class Reader:
+    """A stream, read from one cursor to the next."""
+
+    def __init__(self, stage: Stage, stream: str) -> None:
+        self._stage = stage
+        self._stream = stream
+        self._cursor: str | None = None
+        self.turn()
+
+    def turn(self) -> list[Message]:
+        self._stage.clock.on(minutes=1)
+        found: list[Message] = []
+        for _ in range(60):
+            page = self._stage.connect().poll(self._stream, self._cursor)
+            found += page.messages
+            self._cursor = page.cursor
+            if not page.more:
+                return found
+        raise AssertionError("no end")
+
+
+def changed(found: list[Message]) -> list[Message]:
+    return [m for m in found if m.edited_at or m.deleted_at or m.restored_at]
+
+
+def test_a_comment_that_was_edited_is_a_new_version(stage: Stage) -> None:
+    own = stage.page.post(stage.page.page, "新品", NOON)
+    comment = stage.page.comment(stage.page.person(ANN), "多少钱", NOON, post=own)
+    reader = Reader(stage, "comments")
+    assert changed(reader.turn()) == []
+    stage.page.change(comment, "多少钱？买不到！", stage.clock.at)
+    (version,) = changed(reader.turn())
+    assert (version.native_id, version.text) == (comment.id, "多少钱？买不到！")
+    assert version.edited_at == stage.clock.at
+    assert version.sent_at == NOON
+    assert changed(reader.turn()) == []
+
+
+def test_a_comment_that_is_hidden_and_shown_again(stage: Stage) -> None:
+    own = stage.page.post(stage.page.page, "新品", NOON)
+    comment = stage.page.comment(stage.page.person(ANN), "骗子", NOON, post=own)
+    reader = Reader(stage, "comments")
+    stage.page.hide(comment, stage.clock.at)
+    (hidden,) = changed(reader.turn())
+    assert (hidden.deleted_at, hidden.text, hidden.marks) == (stage.clock.at, None, ("hidden",))
+    assert changed(reader.turn()) == []
+    stage.page.hide(comment, stage.clock.at, hidden=False)
+    (shown,) = changed(reader.turn())
+    assert (shown.restored_at, shown.text) == (stage.clock.at, "骗子")
+
+
+def test_a_comment_that_was_hidden_before_we_saw_it_is_kept_as_hidden(stage: Stage) -> None:
+    own = stage.page.post(stage.page.page, "新品", NOON)
+    reader = Reader(stage, "comments")
+    at = stage.clock.at
+    comment = stage.page.comment(stage.page.person(ANN), "骗子", at, post=own)
+    stage.page.hide(comment, at)
+    (hidden,) = reader.turn()
+    assert (hidden.text, hidden.marks) == ("骗子", ("hidden",))
+    assert hidden.deleted_at is not None
+
+
+def test_a_comment_that_vanished_is_asked_for_and_then_withdrawn(stage: Stage) -> None:
+    own = stage.page.post(stage.page.page, "新品", NOON - timedelta(hours=2))
+    comments = [
+        stage.page.comment(
+            stage.page.person(ANN), f"第 {n} 条", NOON - timedelta(minutes=9 * n), post=own
+        )
+        for n in range(6)
+    ]
+    reply = stage.page.comment(
+        stage.page.page, "您好", NOON - timedelta(minutes=5), post=own, parent=comments[3]
+    )
+    reader = Reader(stage, "comments")
+    stage.page.withdraw(comments[3], stage.clock.at)
+    gone = changed(reader.turn())
+    assert {m.native_id for m in gone} == {comments[3].id, reply.id}  # it takes its answers along
+    for message in gone:
+        assert message.kind is Kind.COMMENT
+        assert (message.text, message.root) == (None, own.id)
+        assert message.deleted_at == stage.clock.at
+    assert changed(reader.turn()) == []
+
+
+def test_what_is_missing_from_a_list_but_still_there_is_not_withdrawn(stage: Stage) -> None:
+    own = stage.page.post(stage.page.page, "新品", NOON - timedelta(hours=2))
+    comment = stage.page.comment(stage.page.person(ANN), "还在", NOON, post=own)
+    other = stage.page.comment(stage.page.person(ANN), "旧", NOON - timedelta(hours=1), post=own)
+    reader = Reader(stage, "comments")
+    stage.page.edges.comments.remove(comment)  # lists do not show it; it can be asked for
+    assert changed(reader.turn()) == []
+    stage.page.withdraw(other, stage.clock.at)
+    assert [m.native_id for m in changed(reader.turn())] == [other.id]
+
+
+def test_a_post_that_is_deleted_takes_its_comments_along(stage: Stage) -> None:
+    theirs = stage.page.post(stage.page.person(ANN), "没有人接电话", NOON)
+    comment = stage.page.comment(stage.page.person(ANN), "还是没有", NOON, post=theirs)
+    reader = Reader(stage, "comments")
+    stage.page.withdraw(theirs, stage.clock.at)
+    gone: list[Message] = []
+    for _ in range(5):
+        gone += changed(reader.turn())
+    assert {(m.kind, m.native_id) for m in gone} == {
+        (Kind.COMMENT, comment.id),
+        (Kind.MENTION, theirs.id),
+    }
+
+
+def test_visitors_posts_and_reviews_change_and_vanish_too(stage: Stage) -> None:
+    posts = [
+        stage.page.post(stage.page.person(ANN), f"投诉 {n}", NOON - timedelta(hours=n))
+        for n in range(3)
+    ]
+    reviews = [
+        stage.page.review(stage.page.person(ANN), f"差 {n}", NOON - timedelta(hours=n))
+        for n in range(3)
+    ]
+    on_posts, on_reviews = Reader(stage, "posts"), Reader(stage, "reviews")
+    stage.page.change(posts[1], "已解决，谢谢", stage.clock.at)
+    reviews[1].text = "后来很好"
+    stage.page.withdraw(posts[0], stage.clock.at)
+    stage.page.withdraw(reviews[0], stage.clock.at)
+    for reader, one, text, gone in (
+        (on_posts, posts[1].id, "已解决，谢谢", posts[0].id),
+        (on_reviews, reviews[1].id, "后来很好", reviews[0].id),
+    ):
+        found = changed([*reader.turn(), *reader.turn()])
+        edited, removed = sorted(found, key=lambda m: m.deleted_at is not None)
+        assert (edited.native_id, edited.text) == (one, text)
+        assert edited.edited_at is not None
+        assert (removed.native_id, removed.text) == (gone, None)
+        assert changed(reader.turn()) == []
+
+
+def test_what_is_remembered_of_a_list_has_a_bound(stage: Stage) -> None:
+    for p in range(40):
+        own = stage.page.post(stage.page.page, f"帖 {p}", NOON - timedelta(hours=p))
+        for n in range(4):
+            stage.page.comment(
+                stage.page.person(ANN), f"{p}.{n}", NOON - timedelta(hours=p, minutes=n), post=own
+            )
+    cursor = None
+    for _ in range(80):
+        stage.clock.on(seconds=1)
+        page = stage.connect().poll("comments", cursor)
+        cursor = page.cursor
+        if not page.more:
+            break
+    assert cursor is not None
+    assert len(cursor) < 20_000
