@@ -28,6 +28,7 @@ class What(StrEnum):
     CONVERSATIONS = "conversations"
     CLOCKS = "clocks"
     DELIVERIES = "deliveries"
+    GAPS = "gaps"
 
 
 class Format(StrEnum):

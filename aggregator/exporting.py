@@ -19,7 +19,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "conversations": (
         *("id", "account", "contact_id", "kind", "state", "opened_at", "last_inbound_at"),
-        *("last_outbound_at", "priority", "reply_window_closes_at"),
+        *("last_outbound_at", "priority", "reply_window_closes_at", "reply_window_left"),
     ),
     "clocks": (
         *("conversation_id", "kind", "cycle", "started_at", "due_at", "stopped_at", "outcome"),
@@ -29,6 +29,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("id", "destination", "conversation_id", "kind", "state", "attempts", "created_at"),
         *("sent_at", "external_id", "reason"),
     ),
+    "gaps": ("id", "account", "stream", "since", "until", "reason", "recoverable", "noted_at"),
 }
 
 

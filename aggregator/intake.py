@@ -134,14 +134,24 @@ class _Intake:
         return clamped(message.sent_at, self.now), number, native
 
     def _again(self, message: Message, before: Seen) -> None:
-        """A repeat, unless it was edited or withdrawn since."""
-        withdrawn = message.deleted_at is not None and before.deleted_at is None
+        """A repeat, unless it was edited, withdrawn or restored since."""
+        withdrawn = (
+            message.deleted_at is not None
+            and before.deleted_at is None
+            and (before.restored_at is None or whole_ms(message.deleted_at) > before.restored_at)
+        )
+        restored = (
+            message.deleted_at is None
+            and message.restored_at is not None
+            and before.deleted_at is not None
+            and whole_ms(message.restored_at) >= before.deleted_at
+        )
         edited = (
             message.edited_at is not None
-            and before.deleted_at is None
+            and (before.deleted_at is None or restored)
             and (before.edited_at is None or whole_ms(message.edited_at) > before.edited_at)
         )
-        if not (withdrawn or edited):
+        if not (withdrawn or edited or restored):
             self.repeated += 1
             return
         verdict = None
@@ -159,8 +169,8 @@ class _Intake:
             draft.verdicts.append(verdict)
             if not self._quiet(clamped(message.sent_at, self.now)):
                 draft.fresh.append((clamped(message.edited_at, self.now), message))
-        if withdrawn:
-            at = clamped(message.deleted_at, self.now)
+        if withdrawn or restored:
+            at = clamped(message.deleted_at, self.now) if withdrawn else None
             draft.entries = [
                 replace(entry, withdrawn_at=at) if entry.message_id == before.message_id else entry
                 for entry in draft.entries

@@ -35,6 +35,18 @@ class Metrics:
             ["account", "stream", "outcome"],
             registry=registry,
         )
+        self.gaps = Counter(
+            "inboxd_gaps",
+            "Stretches of a stream that were not read.",
+            ["account", "recoverable"],
+            registry=registry,
+        )
+        self.token_expiry = Gauge(
+            "inboxd_token_expiry_timestamp_seconds",
+            "When an account's token ends, as far as the platform tells.",
+            ["account"],
+            registry=registry,
+        )
         self.poll_success = Gauge(
             "inboxd_poll_last_success_timestamp_seconds",
             "When a stream was last read, by the daemon's clock.",

@@ -78,15 +78,31 @@ class Ops:
         with self._lock:
             self._open.discard(key)
 
+    def notice(self, key: str, text: str) -> Delivery | None:
+        """A row to be stored together with what it tells of; None where there is no `ops`. Logged at once."""
+        return self._row(key, "noted", f"⚠️ {text}", self._now())
+
     def _tell(self, key: str, what: str, text: str, now: datetime) -> bool:
+        row = self._row(key, what, text, now)
+        if row is None:
+            return True
+        try:
+            self._db.write(lambda conn: enqueue(conn, [row]))
+        except Unavailable as error:
+            log.warning("ops.not_told", about=key, reason=error.reason)
+            return False
+        self._told({OPS})
+        return True
+
+    def _row(self, key: str, what: str, text: str, now: datetime) -> Delivery | None:
         text = bounded(text)
         log.warning("ops.notice", about=key, text=text)
         if not self._present:
-            return True
+            return None
         # Replicas, and a process that is started again and again, make the same key within an hour.
         hour = int(now.timestamp() // AGAIN.total_seconds())
         words = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
-        row = Delivery(
+        return Delivery(
             id=self._db.new_id(),
             destination=OPS,
             kind=NoticeKind.OPS,
@@ -97,13 +113,6 @@ class Ops:
             priority=Priority.P2,
             text=text,
         )
-        try:
-            self._db.write(lambda conn: enqueue(conn, [row]))
-        except Unavailable as error:
-            log.warning("ops.not_told", about=key, reason=error.reason)
-            return False
-        self._told({OPS})
-        return True
 
 
 def bounded(text: str) -> str:

@@ -15,8 +15,8 @@ from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.intake import AccountFacts
 from aggregator.leases import Leases
 from aggregator.metrics import Metrics
-from aggregator.model import Backfill, Decision, DeliveryState, Page
-from aggregator.ops import Ops, in_words
+from aggregator.model import Backfill, Decision, Delivery, DeliveryState, Gap, Page
+from aggregator.ops import OPS, Ops, in_words
 from aggregator.storing import Storing, unreadable
 from aggregator.triage.ruleset import Ruleset
 from connectors.base import Receives
@@ -82,6 +82,7 @@ class Poller:
             rules=rules,
             now=now,
             stored=self._stored,
+            gap_notice=self._gap_notice,
         )
         self._begun = False
         self._looked: set[str] = set()  # streams that this process has asked for already
@@ -270,10 +271,19 @@ class Poller:
                 f"{self.account}/{stream}: {count} could not be read; kept raw, as messages without words",
             )
 
-    def _stored(self, stream: str, decision: Decision) -> None:
-        self._told(
-            {row.destination for row in decision.deliveries if row.state is DeliveryState.PENDING}
-        )
+    def _gap_notice(self, stream: str, gap: Gap) -> Delivery | None:
+        span = f"{_shown(gap.since, 'its beginning')} to {_shown(gap.until, 'now')}"
+        remedy = "may still come" if gap.recoverable else "cannot be had"
+        text = f"{self.account}/{stream}: not read from {span}: {gap.reason}; {remedy}"
+        return self._ops.notice(f"gap:{self.account}:{stream}", text)
+
+    def _stored(self, stream: str, decision: Decision, gaps: tuple[Gap, ...]) -> None:
+        told = {
+            row.destination for row in decision.deliveries if row.state is DeliveryState.PENDING
+        }
+        self._told(told | {OPS} if gaps else told)
+        for gap in gaps:
+            self._metrics.gaps.labels(self.account, str(gap.recoverable).lower()).inc()
         if self._found is not None:
             self._found(stream, decision)
         self._metrics.poll_success.labels(self.account, stream).set(self._now().timestamp())
@@ -318,16 +328,16 @@ class Poller:
         row = self._row(stream)
         failures = row.failures if row else 0
         retry_at, pause_until = now + _backoff(failures), None
-        outcome, reason = "unavailable", in_words(error)
+        outcome, state, reason = "unavailable", "unavailable", in_words(error)
         if isinstance(error, RateLimited):
-            outcome = "rate_limited"
+            outcome, state = "rate_limited", "quota"
             wait_s = min(max(1.0, error.retry_after_s), LONGEST_WAIT_S)
             retry_at = pause_until = now + timedelta(seconds=wait_s)
         elif isinstance(error, Unauthorized) and stream not in self.pushed:
-            outcome = "unauthorized"
+            outcome, state = "unauthorized", "auth"
             retry_at = now + REAUTHORISE
         elif isinstance(error, Rejected) and stream not in self.pushed:
-            outcome = "rejected"
+            outcome, state = "rejected", "denied"
             retry_at = now + DENIED
         elif not isinstance(error, Unavailable):
             outcome = "bug"
@@ -344,6 +354,7 @@ class Poller:
                 retry_at=retry_at,
                 pause_until=pause_until,
                 now=now,
+                state=state,
             )
         )
         self._metrics.poll_failures.labels(self.account, stream, outcome).inc()
@@ -358,6 +369,10 @@ class Poller:
         if self._found is not None:
             self._found(stream, None)
             self._failures += 1
+
+
+def _shown(at: datetime | None, other: str) -> str:
+    return other if at is None else at.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _backoff(failures: int) -> timedelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,7 +47,11 @@ def with_health(
                 "platform": connector,
                 "first_poll_at": None,
                 "pushes_waiting": 0,
+                "token_expires_at": None,
+                "silent_since": None,
                 "streams": [],
+                "backfill": [],
+                "gaps": [],
             },
         )
     told = {row["name"]: row for row in rows["destinations"]}
@@ -62,7 +66,8 @@ def with_health(
             {**one, "health": _stream(one, now, stopped, late), "lag_ms": _lag(one, now)}
             for one in row["streams"]
         ]
-        found.append({**row, "paused": stopped, "streams": streams})
+        left = _days_left(row["token_expires_at"], now)
+        found.append({**row, "paused": stopped, "streams": streams, "token_days_left": left})
     sinks = [{**row, "health": _sink(row, now)} for _, row in sorted(told.items())]
     return {
         "accounts": found,
@@ -91,6 +96,9 @@ def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> No
                 Text(_trouble(stream)),
             )
     out.print(streams if streams.rows else "no accounts")
+    for account in status["accounts"]:
+        for line in _about(account, zone):
+            out.print(Text(f"{account['name']}: {line}"))
     sinks = table("destination", "health", "waiting", "dead", "last sent", "next", "trouble")
     for row in status["destinations"]:
         sinks.add_row(
@@ -119,6 +127,29 @@ def ago(at: str | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def _about(account: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
+    """What a row of a table has no place for: the token's days, a silence, history, gaps."""
+    if account["token_days_left"] is not None:
+        yield f"token: {account['token_days_left']} days left"
+    if account["silent_since"] is not None:
+        yield f"silent since {when(account['silent_since'], zone)}, which it never is"
+    for lane in account["backfill"]:
+        far = f", back to {when(lane['oldest_at'], zone)}" if lane["oldest_at"] else ""
+        end = ", done" if lane["done_at"] else ""
+        trouble = f"; {_trouble(lane)}" if lane["failures"] else ""
+        yield f"history of {lane['stream']}: {lane['messages']} messages{far}{end}{trouble}"
+    for gap in account["gaps"]:
+        since = when(gap["since"], zone) if gap["since"] else "its beginning"
+        until = when(gap["until"], zone) if gap["until"] else "now"
+        lost = "may still come" if gap["recoverable"] else "cannot be had"
+        reason = one_line(gap["reason"])
+        yield f"gap in {gap['stream']}: {since} to {until}, {lost}: {reason}"
+
+
+def _days_left(at: str | None, now: datetime) -> int | None:
+    return None if at is None else max((datetime.fromisoformat(at) - now).days, 0)
 
 
 _NEVER_SENT = {"paused_until": None, "failures": 0, "last_error": None, "last_success_at": None}

@@ -12,11 +12,11 @@ import structlog
 
 from aggregator.errors import Unavailable
 from aggregator.intake import AccountFacts, decide
-from aggregator.model import Attachment, Decision, Direction, Kind, Message, Page
+from aggregator.model import Attachment, Decision, Delivery, Direction, Gap, Kind, Message, Page
 from aggregator.triage.ruleset import Ruleset
 from storage.engine import Database
 from storage.leases import Fence, LeaseLost
-from storage.polls import Conflict, commit_poll, known
+from storage.polls import Conflict, Reach, commit_poll, known
 
 MAX_DECISIONS = 5  # a page that others keep changing under us is put off, not fought over
 UNREADABLE = (Attachment("unknown", title="unreadable"),)
@@ -26,13 +26,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storing:
-    """`stored` is called after each commit, with the stream and what was decided."""
+    """`stored` is called after each commit, with the stream, what was decided, and the gaps noted.
+
+    `gap_notice` makes the row that tells of a gap of a stream, if anybody is to be told.
+    """
 
     account: AccountFacts
     db: Database
     rules: Callable[[], Ruleset]
     now: Callable[[], datetime]
-    stored: Callable[[str, Decision], None]
+    stored: Callable[[str, Decision, tuple[Gap, ...]], None]
+    gap_notice: Callable[[str, Gap], Delivery | None]
 
     def store(
         self,
@@ -40,12 +44,13 @@ class Storing:
         stream: str,
         page: Page,
         *,
-        next_poll_at: datetime,
+        next_poll_at: datetime | None,
         drained: Collection[int] = (),
+        reach: Callable[[Decision], Reach] | None = None,
     ) -> None:
-        """One transaction: the messages, what they change, and the cursor.
+        """One transaction: the messages, what they change, the gaps, and the cursor.
 
-        Raises LeaseLost, and Unavailable where nothing was stored or nothing is known of it.
+        `reach` says how far a lane of history has come with a decision.         Raises LeaseLost, and Unavailable where nothing was stored or nothing is known of it.
         """
         for _ in range(MAX_DECISIONS):
             now = self.now()
@@ -60,7 +65,7 @@ class Storing:
                 new_id=self.db.new_id,
             )
             try:
-                self.db.write(
+                noted = self.db.write(
                     partial(
                         commit_poll,
                         fence=fence,
@@ -71,11 +76,15 @@ class Storing:
                         now=now,
                         drained=tuple(drained),
                         next_poll_at=next_poll_at,
+                        gaps=page.gaps,
+                        new_id=self.db.new_id,
+                        gap_notice=partial(self.gap_notice, stream),
+                        read=reach(decision) if reach is not None else None,
                     )
                 )
             except Conflict:
                 continue
-            self.stored(stream, decision)
+            self.stored(stream, decision, noted)
             return
         raise Unavailable("its conversations kept changing while it was decided on")
 

@@ -105,7 +105,7 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
     inbound = [entry.at for entry in draft.entries if entry.direction is Direction.INBOUND]
     outbound = [entry.at for entry in draft.entries if entry.direction is Direction.OUTBOUND]
     conversation = replace(
-        conversation,
+        _windowed(conversation, draft.added),
         last_inbound_at=max(inbound, default=None),
         last_outbound_at=max(outbound, default=None),
         priority=min([conversation.priority, *(one.priority for one in draft.verdicts)]),
@@ -124,6 +124,24 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
         stored=draft.clocks,
         resolved_at=conversation.resolved_at,
         closed_at=conversation.closed_at,
+    )
+
+
+def _windowed(conversation: Conversation, added: Iterable[StoredMessage]) -> Conversation:
+    """With the platform's reply window as the latest message that brings one tells it."""
+    told = [
+        (one.message.sent_at or one.received_at, number, one.message.reply_window)
+        for number, one in enumerate(added)
+        if one.message.reply_window is not None
+    ]
+    if not told:
+        return conversation
+    at, _, window = max(told, key=lambda one: one[:2])
+    latest = conversation.last_inbound_at
+    if latest is not None and at < latest and conversation.reply_window_closes_at is not None:
+        return conversation  # came late: what is known is newer
+    return replace(
+        conversation, reply_window_closes_at=window.closes_at, reply_window_left=window.left
     )
 
 

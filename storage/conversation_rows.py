@@ -48,6 +48,7 @@ def conversation_row(c: Conversation, version: int) -> Values:
         opt_ms(c.closed_at),
         opt_ms(c.reply_window_closes_at),
         version,
+        c.reply_window_left,
     )
 
 
@@ -76,6 +77,7 @@ def conversation(row: Row[Any]) -> Conversation:
         resolved_at=opt_time(row.resolved_at),
         closed_at=opt_time(row.closed_at),
         reply_window_closes_at=opt_time(row.reply_window_closes_at),
+        reply_window_left=row.reply_window_left,
         version=row.version,
     )
 

@@ -18,12 +18,14 @@ from storage.outbox import backlog
 from storage.pushes import count_pushes
 from storage.retention import prune_raw
 from storage.schema import (
+    BACKFILL,
     DEAD,
     account,
     clock,
     conversation,
     delivery,
     destination,
+    gap,
     message,
     stream,
 )
@@ -32,6 +34,7 @@ from storage.sql import from_ms, to_ms
 Line = dict[str, Any]
 
 STREAM_ROWS = 500
+GAPS_SHOWN = 10
 
 
 # --- exports: exactly the keys of interface.md ------------------------------------------------------------
@@ -72,6 +75,7 @@ def conversations(connection: Connection, since: datetime | None = None) -> Iter
             "last_outbound_at": _time(row.last_outbound_at),
             "priority": row.priority,
             "reply_window_closes_at": _time(row.reply_window_closes_at),
+            "reply_window_left": row.reply_window_left,
         }
 
 
@@ -105,6 +109,15 @@ def deliveries(connection: Connection, since: datetime | None = None) -> Iterato
         statement = statement.where(delivery.c.created_at >= to_ms(since))
     for row in _stream(connection, statement):
         yield _delivery(row)
+
+
+def gaps(connection: Connection, since: datetime | None = None) -> Iterator[Line]:
+    """Every stretch of a stream that was found missing since then."""
+    statement = select(gap).order_by(gap.c.id)
+    if since is not None:
+        statement = statement.where(gap.c.noted_at >= to_ms(since))
+    for row in _stream(connection, statement):
+        yield _gap(row)
 
 
 # --- one decision, and the state of things ----------------------------------------------------------------
@@ -149,12 +162,31 @@ def message_decision(connection: Connection, message_id: int) -> Line | None:
 
 
 def status_rows(connection: Connection) -> Line:
-    """`accounts` with their streams, and `destinations`, each with what is wrong if anything is."""
+    """`accounts` with their streams, and `destinations`, each with what is wrong if anything is.
+
+    `gaps` of an account: the newest GAPS_SHOWN; `backfill`: its streams' lanes of history.
+    """
+    lanes: defaultdict[str, list[Line]] = defaultdict(list)
     streams: defaultdict[str, list[Line]] = defaultdict(list)
     for row in connection.execute(select(stream).order_by(stream.c.account, stream.c.name)):
+        lane = row.name.removesuffix(BACKFILL)
+        if lane != row.name:
+            lanes[row.account].append(
+                {
+                    "stream": lane,
+                    "messages": row.found,
+                    "oldest_at": _time(row.oldest_at),
+                    "done_at": _time(row.done_at),
+                    "paused_until": _time(row.paused_until),
+                    "failures": row.failures,
+                    "last_error": row.last_error,
+                }
+            )
+            continue
         streams[row.account].append(
             {
                 "name": row.name,
+                "state": row.state,
                 "next_poll_at": _time(row.next_poll_at),
                 "paused_until": _time(row.paused_until),
                 "failures": row.failures,
@@ -181,7 +213,11 @@ def status_rows(connection: Connection) -> Line:
                 "platform": row.platform,
                 "first_poll_at": _time(row.first_poll_at),
                 "pushes_waiting": pushed.get(row.name, 0),
+                "token_expires_at": _time(row.token_expires_at),
+                "silent_since": _time(row.silent_since),
                 "streams": streams[row.name],
+                "backfill": lanes[row.name],
+                "gaps": _newest_gaps(connection, row.name),
             }
             for row in connection.execute(select(account).order_by(account.c.name))
         ],
@@ -277,6 +313,26 @@ def _delivery(row: Row[Any]) -> Line:
         "external_id": row.external_id,
         "reason": row.reason,
     }
+
+
+def _gap(row: Row[Any]) -> Line:
+    return {
+        "id": str(row.id),
+        "account": row.account,
+        "stream": row.stream,
+        "since": _time(row.since),
+        "until": _time(row.until),
+        "reason": row.reason,
+        "recoverable": bool(row.recoverable),
+        "noted_at": _time(row.noted_at),
+    }
+
+
+def _newest_gaps(connection: Connection, account_name: str) -> list[Line]:
+    rows = connection.execute(
+        select(gap).where(gap.c.account == account_name).order_by(gap.c.id.desc()).limit(GAPS_SHOWN)
+    )
+    return [_gap(row) for row in rows]
 
 
 def _id(value: int | None) -> str | None:

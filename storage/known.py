@@ -51,6 +51,7 @@ _SEEN = (
         message.c.text,
         message.c.edited_at,
         message.c.deleted_at,
+        message.c.restored_at,
     )
     .join_from(dedup, message, message.c.id == dedup.c.message_id)
     .where(dedup.c.account == _OURS, among(dedup.c.native_key, "keys"))
@@ -186,6 +187,7 @@ def _seen(
                 row.text,
                 opt_time(row.edited_at),
                 opt_time(row.deleted_at),
+                opt_time(row.restored_at),
             )
         if row.native_key in answered and row.conversation_id is not None:
             replied[answered[row.native_key]] = row.conversation_id

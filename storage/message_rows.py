@@ -76,6 +76,7 @@ def message_row(stored: StoredMessage) -> Values:
         int(stored.history),
         *verdict_values(stored.verdict),
         stored.rules_version,
+        opt_ms(m.restored_at),
     )
 
 
@@ -133,6 +134,7 @@ def stored_message(row: Row[Any]) -> StoredMessage:
             url=row.url,
             edited_at=opt_time(row.edited_at),
             deleted_at=opt_time(row.deleted_at),
+            restored_at=opt_time(row.restored_at),
             attachments=attachments(row.attachments),
             quoted=row.quoted,
             marks=unwords(row.marks),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,9 @@ from sqlalchemy import Connection, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from aggregator.model import Clock, Conversation, Decision, Version
+from aggregator.model import Clock, Conversation, Decision, Delivery, Gap, Version
 from storage import conversation_rows, message_rows
+from storage.gaps import note_gaps
 from storage.known import known
 from storage.leases import Fence, check
 from storage.outbox import enqueue
@@ -33,6 +34,7 @@ from storage.sql import among, bulk_insert, bulk_update, clean, from_ms, opt_ms,
 
 __all__ = [
     "Conflict",
+    "Reach",
     "Stream",
     "begin_account",
     "commit_poll",
@@ -47,6 +49,15 @@ class Conflict(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a lane of history has come: messages so far, the oldest time seen, whether that was all."""
+
+    found: int
+    oldest_at: datetime | None
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     account: str
     name: str
@@ -57,6 +68,10 @@ class Stream:
     last_error: str | None
     last_success_at: datetime | None
     last_poll_at: datetime | None
+    state: str | None = None
+    found: int = 0
+    oldest_at: datetime | None = None
+    done_at: datetime | None = None
 
 
 def streams(connection: Connection, account_name: str) -> dict[str, Stream]:
@@ -73,6 +88,10 @@ def streams(connection: Connection, account_name: str) -> dict[str, Stream]:
             last_error=row.last_error,
             last_success_at=opt_time(row.last_success_at),
             last_poll_at=opt_time(row.last_poll_at),
+            state=row.state,
+            found=row.found,
+            oldest_at=opt_time(row.oldest_at),
+            done_at=opt_time(row.done_at),
         )
         for row in rows
     }
@@ -82,7 +101,8 @@ def begin_account(
     connection: Connection, account_name: str, platform: str, now: datetime
 ) -> datetime:
     """Note the first poll of an account, once. Returns when that was."""
-    bulk_insert(connection, account, [(account_name, platform, to_ms(now))], unless="name")
+    fresh = (account_name, platform, to_ms(now), None, None, None, None)
+    bulk_insert(connection, account, [fresh], unless="name")
     first = select(account.c.first_poll_at).where(account.c.name == account_name)
     return from_ms(connection.execute(first).scalar_one())
 
@@ -98,10 +118,15 @@ def commit_poll(
     now: datetime,
     drained: Sequence[int] = (),
     next_poll_at: datetime | None,
-) -> None:
+    gaps: Sequence[Gap] = (),
+    new_id: Callable[[], int] | None = None,
+    gap_notice: Callable[[Gap], Delivery | None] | None = None,
+    read: Reach | None = None,
+) -> tuple[Gap, ...]:
     """Store a page: everything in `decision`, the cursor, and that the stream is well. `drained`: pushes read.
 
-    Raises LeaseLost where the account has another owner, Conflict where the decision was made on what is no
+    `gaps` are noted with `new_id`, each once, and told by the row that `gap_notice` makes; returns those not
+    known before. `read`: how far a lane of history has come with this page. Raises LeaseLost where the account has another owner, Conflict where the decision was made on what is no
     longer so; a unit of work that raises changes nothing.
     """
     check(connection, fence)
@@ -112,11 +137,25 @@ def commit_poll(
         raise Conflict(str(error.orig)) from error
     if drained:
         connection.execute(delete(push).where(among(push.c.id, drained)))
+    noted: tuple[Gap, ...] = ()
+    if gaps and new_id is not None:
+        noted = note_gaps(connection, account, stream, gaps, now=now, new_id=new_id)
+        notices = [gap_notice(one) for one in noted] if gap_notice is not None else []
+        enqueue(connection, [one for one in notices if one is not None])
+    progress: dict[str, Any] = {}
+    if read is not None:
+        progress = {
+            "found": read.found,
+            "oldest_at": opt_ms(read.oldest_at),
+            "done_at": to_ms(now) if read.done else None,
+        }
     _set_stream(
         connection,
         account,
         stream,
         {
+            **progress,
+            "state": "ok",
             "cursor": None if page_cursor is None else clean(page_cursor),
             "next_poll_at": opt_ms(next_poll_at),
             "paused_until": None,
@@ -126,6 +165,7 @@ def commit_poll(
             "last_poll_at": to_ms(now),
         },
     )
+    return noted
 
 
 def poll_failed(
@@ -138,6 +178,7 @@ def poll_failed(
     retry_at: datetime,
     pause_until: datetime | None,
     now: datetime | None = None,
+    state: str = "unavailable",
 ) -> None:
     """Note that a poll failed, and when to try again. The cursor stays. Raises LeaseLost."""
     check(connection, fence)
@@ -145,6 +186,7 @@ def poll_failed(
         "next_poll_at": to_ms(retry_at),
         "paused_until": opt_ms(pause_until),
         "last_error": clean(error),
+        "state": state,
     }
     if now is not None:
         values["last_poll_at"] = to_ms(now)
@@ -234,7 +276,10 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
     values: dict[str, Any] = {}
     if m.deleted_at is not None:
         values["deleted_at"] = to_ms(m.deleted_at)
-    if m.deleted_at is None or m.text is not None:
+    elif m.restored_at is not None:
+        values |= {"deleted_at": None, "restored_at": to_ms(m.restored_at)}
+    bare = m.text is None and not m.attachments  # tells of the message without what it says
+    if m.text is not None or (m.deleted_at is None and not (m.restored_at and bare)):
         values |= {
             "text": None if m.text is None else clean(m.text),
             "quoted": None if m.quoted is None else clean(m.quoted),

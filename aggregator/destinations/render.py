@@ -161,6 +161,34 @@ def _answered(
     return tuple(rest)
 
 
+def reply_window(card: Card, notice: Notice, show: Callable[[datetime], str]) -> str | None:
+    """Until when, and how many times, the platform lets us answer; None where it sets no limit or all is over."""
+    language, about = notice.language, card.conversation
+    closes_at, left = about.reply_window_closes_at, about.reply_window_left
+    if (closes_at is None and left is None) or about.state in _DONE:
+        return None
+    if closes_at is not None and closes_at <= notice.now:
+        return say(language, "window", rest=say(language, "window.closed"))
+    rest = []
+    if closes_at is not None:
+        until = duration(closes_at - notice.now, language)
+        rest.append(
+            say(
+                language,
+                "window.closes",
+                time=show(closes_at),
+                left=until,
+                now=show(notice.now),
+            )
+        )
+    if left is not None:
+        rest.append(say(language, "window.left" if left > 0 else "window.none", count=left))
+    return say(language, "window", rest=say(language, "list").join(rest))
+
+
+_DONE = (ConversationState.RESOLVED, ConversationState.CLOSED)
+
+
 # --- times ------------------------------------------------------------------------------------------
 
 

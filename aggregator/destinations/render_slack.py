@@ -27,6 +27,7 @@ from aggregator.destinations.render import (
     message_count,
     person,
     priority,
+    reply_window,
     sentiment,
     speaker,
     standing,
@@ -108,6 +109,9 @@ def _card(notice: Notice, card: Card) -> Shown:
         )
         blocks.append(_context([f"{heading}\n{_quoted(card.first, language, MAX_FIRST)}"]))
     blocks.append(_section(_why(card, language)))
+    window = reply_window(card, notice, lambda at: date_token(at, notice))
+    if window is not None:
+        blocks.append(_context([f"🪟 {window}"]))
     blocks.append(_context(_small_print(card, language)))
     return Shown(tuple(blocks), _fallback(notice, card), paged)
 

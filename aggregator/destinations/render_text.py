@@ -16,6 +16,7 @@ from aggregator.destinations.render import (
     message_count,
     person,
     priority,
+    reply_window,
     sentiment,
     speaker,
     standing,
@@ -96,6 +97,13 @@ def _card(notice: Notice, card: Card) -> str:
         f"{STATE_SIGN[stand.state]} {' · '.join([stand.word, *stand.rest])}",
         say(language, "why", reasons=say(language, "and").join(why)),
     ]
+
+    def show(at: datetime) -> str:
+        return local_time(at, notice.timezone, notice.now)
+
+    window = reply_window(card, notice, show)
+    if window is not None:
+        foot.insert(1, f"🪟 {window}")
     labels = say(language, "list").join(one_line(label) for label in card.conversation.labels)
     if labels:
         foot.append(say(language, "labels", labels=labels))

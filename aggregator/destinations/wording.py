@@ -76,6 +76,14 @@ WORDS: Final[dict[str, Words]] = {
     "not_needed": Words("无需回复", "no answer needed"),
     "withdrawn": Words("客户已撤回", "withdrawn by the customer"),
     "no_target": Words("没有时限", "no response target"),
+    # the platform's own deadline for an answer, and how many it takes
+    "window": Words("平台回复窗口：{rest}", "reply window: {rest}"),
+    "window.closes": Words(
+        "{time} 关闭（{now} 时还剩 {left}）", "closes at {time} ({left} left at {now})"
+    ),
+    "window.closed": Words("已关闭", "closed"),
+    "window.left": Words("可回复 {count} 条", "{count} left"),
+    "window.none": Words("条数已用完", "none left"),
     # durations
     "moment": Words("不到 1 分钟", "under 1 min"),
     "minutes": Words("{count} 分钟", "{count} min"),

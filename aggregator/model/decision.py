@@ -21,6 +21,7 @@ class Seen:
     text: str | None
     edited_at: datetime | None
     deleted_at: datetime | None
+    restored_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Conversation:
     resolved_at: datetime | None = None
     closed_at: datetime | None = None
     reply_window_closes_at: datetime | None = None
+    reply_window_left: int | None = None
     version: int = 0  # 0: not stored yet; a write names the version that it was decided on
 
 

@@ -1,0 +1,83 @@
+"""Stretches of a stream that were not read: noted with the page that told of them, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from aggregator.model import Gap
+from storage.schema import gap
+from storage.sql import bulk_insert, clean, opt_ms, to_ms
+
+LOOKED_AT = 200  # of a stream's gaps, the newest; an older one that is told again is noted again
+
+
+def note_gaps(
+    connection: Connection,
+    account: str,
+    stream: str,
+    gaps: Sequence[Gap],
+    *,
+    now: datetime,
+    new_id: Callable[[], int],
+) -> tuple[Gap, ...]:
+    """Store the gaps that are not known; returns them. One inside a known one of the same kind is known."""
+    if not gaps:
+        return ()
+    rows = connection.execute(
+        select(gap.c.since, gap.c.until, gap.c.recoverable)
+        .where(gap.c.account == account, gap.c.stream == stream, gap.c.closed_at.is_(None))
+        .order_by(gap.c.id.desc())
+        .limit(LOOKED_AT)
+    )
+    known = [(row.since, row.until, bool(row.recoverable)) for row in rows]
+    fresh = []
+    for one in gaps:
+        since, until = opt_ms(one.since), opt_ms(one.until)
+        if not _inside(known, since, until, recoverable=one.recoverable):
+            known.append((since, until, one.recoverable))
+            fresh.append(one)
+    bulk_insert(
+        connection,
+        gap,
+        [
+            (
+                new_id(),
+                account,
+                stream,
+                opt_ms(one.since),
+                opt_ms(one.until),
+                clean(one.reason),
+                int(one.recoverable),
+                to_ms(now),
+                None,
+            )
+            for one in fresh
+        ],
+    )
+    return tuple(fresh)
+
+
+def count_gaps(connection: Connection) -> dict[tuple[str, bool], int]:
+    """(account, recoverable) → how many were ever noted."""
+    statement = select(gap.c.account, gap.c.recoverable, func.count()).group_by(
+        gap.c.account, gap.c.recoverable
+    )
+    return {(row[0], bool(row[1])): row[2] for row in connection.execute(statement)}
+
+
+def _inside(
+    known: Iterable[tuple[int | None, int | None, bool]],
+    since: int | None,
+    until: int | None,
+    *,
+    recoverable: bool,
+) -> bool:
+    return any(
+        kind == recoverable
+        and (begin is None or (since is not None and begin <= since))
+        and (end is None or (until is not None and until <= end))
+        for begin, end, kind in known
+    )
