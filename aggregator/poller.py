@@ -88,6 +88,8 @@ class Poller:
         self._looked: set[str] = set()  # streams that this process has asked for already
         self._awake: set[str] = set()
         self._polling, self._draining = threading.Lock(), threading.Lock()
+        # An answer and what it answers may come by both ways at once: decided one after the other, they meet.
+        self._deciding = threading.Lock()
         self._found: Found | None = None
         self._failures = 0
 
@@ -178,7 +180,8 @@ class Poller:
             cursor = row.cursor if row else None
             with self._metrics.poll_seconds.labels(self.account, stream).time():
                 page = self.connector.poll(stream, cursor)
-                self._store(fence, row, stream, page, next_poll_at)
+                with self._deciding:
+                    self._store(fence, row, stream, page, next_poll_at)
             self._well(stream)
             if not page.more:
                 return
@@ -199,7 +202,8 @@ class Poller:
                 page = self._singly(stream, rows)
             else:
                 page = self.connector.read([one.body for one in rows])
-            self._store(fence, row, stream, page, self._now(), [one.id for one in rows])
+            with self._deciding:
+                self._store(fence, row, stream, page, self._now(), [one.id for one in rows])
             self._well(stream)
             if page.wake:
                 self._awake.update(page.wake)

@@ -10,8 +10,9 @@ from datetime import timedelta
 import pytest
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
-from aggregator.model import Page
+from aggregator.model import Direction, Page
 from aggregator.poller import DENIED, MAX_PAGES, PATIENCE
+from aggregator.triage.ruleset import Ruleset
 from storage import history
 from storage.engine import Database
 from storage.leases import acquire
@@ -290,3 +291,28 @@ def test_after_a_stop_no_further_page_is_asked_for(house: House) -> None:
     assert len(connector.asked) == 1
     assert row(house, "mentions").cursor == "c1"
     assert poller.idle(0)
+
+
+def test_an_answer_and_its_question_that_come_by_both_ways_at_once_find_each_other(
+    house: House,
+) -> None:
+    answer = said(
+        9, "抱歉", direction=Direction.OUTBOUND, author=None, person="在吗", native_id="a1"
+    )
+    poller = house.poller(PushedConnector(records=[Page((), "c0"), Page((answer,), "c1")]))
+    poller.tick()
+    draining: list[threading.Thread] = []
+
+    def meanwhile() -> Ruleset:
+        if not draining:  # the answer is being decided on: the question is not known yet
+            push(house, "在吗".encode())
+            draining.append(threading.Thread(target=poller.drain))
+            draining[0].start()
+            draining[0].join(0.3)
+        return house.rules
+
+    poller._storing = replace(poller._storing, rules=meanwhile)
+    poller.wake("records")
+    poller.tick()
+    draining[0].join(20)
+    assert sorted(map(str, house.texts())) == ["在吗", "抱歉"]
