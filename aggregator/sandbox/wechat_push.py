@@ -128,7 +128,7 @@ class Pushes:
             if self.mode == "safe" or "Encrypt" in told:
                 told = json.loads(self._envelope.open_reply(xml(told)))
             body = xml(told)
-        if self.mode == "safe" or (self.mode == "compatible" and "<Encrypt>" in body):
+        elif self.mode == "safe" or (self.mode == "compatible" and "<Encrypt>" in body):
             body = self._envelope.open_reply(body)
         if field(body, "MsgType") != "transfer_customer_service":
             raise ValueError("MsgType is not transfer_customer_service")
