@@ -126,7 +126,8 @@ ODD_XML = {
     "GBK": '<?xml version="1.0" encoding="GBK"?><xml><MsgType>文本</MsgType></xml>'.encode("gbk"),
     "NUL": b"<xml><MsgType>te\0xt</MsgType></xml>",
     "gzip": gzip.compress(words("退款", NOW).encode()),
-    "JSON": b'{"MsgType": "text"}',
+    "cut JSON": b'{"MsgType": "text"',
+    "a JSON list": b'[{"MsgType": "text"}]',
     "a form": b"MsgType=text&Content=hi",
 }
 
@@ -171,7 +172,8 @@ def test_garbled_or_foreign_ciphertext_is_refused(door: Site) -> None:
 ODD_JSON = {
     "empty": b"",
     "not JSON": b"text=hello",
-    "XML": words("改成了 XML 推送", NOW).encode(),
+    "XML of another kind": "<html><body>改成了网页</body></html>".encode(),
+    "cut XML": words("改成了 XML 推送", NOW).encode()[:-9],
     "a list": b"[]",
     "a number": b"7",
     "deep": b'{"a":' * 100_000,
