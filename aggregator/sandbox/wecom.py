@@ -14,29 +14,12 @@ from aggregator.sandbox.base import Answer, Line, Person, Request, Route, Standi
 from aggregator.sandbox.caller import Caller, Outgoing
 from aggregator.sandbox.wechat_crypto import Envelope, new_aes_key, xml
 from aggregator.sandbox.wecom_desk import Desk, errcode
+from aggregator.sandbox.wecom_media import MEDIA
 
 HORIZON = timedelta(days=3)
 TOKEN_LIFE = timedelta(seconds=7200)
 WAKE_LIFE = timedelta(minutes=10)
 CUSTOMER, SYSTEM, SERVICER = 3, 4, 5  # origin
-
-MEDIA: Mapping[str, Callable[[str, str], dict[str, Any]]] = {
-    "image": lambda ref, words: {"media_id": ref},
-    "voice": lambda ref, words: {"media_id": ref},
-    "video": lambda ref, words: {"media_id": ref},
-    "location": lambda ref, words: {
-        "latitude": 31.230416,
-        "longitude": 121.473701,
-        "name": words or "人民广场",
-        "address": "上海市黄浦区",
-    },
-    "link": lambda ref, words: {
-        "title": words or "链接",
-        "desc": "",
-        "url": f"https://mp.weixin.qq.com/s/{ref}",
-        "pic_url": "",
-    },
-}
 
 
 class WeComStandin(Standin):
@@ -44,7 +27,9 @@ class WeComStandin(Standin):
 
     Knobs, to be set at any time: `page_most` (messages on a page, whatever `limit` says), `empty_every`
     (from 2 on: each so-many-th page with news comes empty, with has_more=1; 0: never), `tokenless_per_minute`
-    (sync_msg without a callback's token; over it 45009).
+    (sync_msg without a callback's token; over it 45009), `ip_refused` (an address: 60020 on every call),
+    `manage_privilege`, `enabled` (else 95017), `refuse` (errcodes for the next calls of a path), those of
+    `desk`.
     """
 
     name = "wecom"
@@ -73,7 +58,16 @@ class WeComStandin(Standin):
         self.empty_every = 4
         self.tokenless_per_minute = 60
         self.items: list[dict[str, Any]] = []  # the stream, in order of arrival
-        self.desk = Desk(now, self.open_kfid, servicer)
+        self.ip_refused: str | None = None
+        self.manage_privilege = True
+        self.enabled = True
+        self._refusals: dict[str, deque[int]] = {}
+        self.desk = Desk(
+            now,
+            self.open_kfid,
+            servicer,
+            lambda kind, customer, more: self.event(self.now(), kind, customer, **more),
+        )
         self._people: dict[str, Person] = {}
         self._tokens: dict[str, datetime] = {}
         self._wakes: dict[str, datetime] = {}
@@ -87,6 +81,7 @@ class WeComStandin(Standin):
             ("GET", "/cgi-bin/kf/account/list", self._accounts),
             ("POST", "/cgi-bin/kf/account/list", self._accounts),
             ("POST", "/cgi-bin/kf/send_msg", self.desk.send),
+            ("POST", "/cgi-bin/kf/send_msg_on_event", self.desk.send_on_event),
             ("POST", "/cgi-bin/kf/service_state/get", self.desk.state),
             ("POST", "/cgi-bin/kf/service_state/trans", self.desk.transfer),
         ):
@@ -262,6 +257,16 @@ class WeComStandin(Standin):
 
     # --- the API ------------------------------------------------------------------------------------
 
+    def refuse(self, path: str, *codes: int) -> None:
+        """The next calls of `path` are answered with these errcodes, whatever they ask."""
+        with self.lock:
+            self._refusals.setdefault(path, deque()).extend(codes)
+
+    def forget_cursors(self) -> None:
+        """Every cursor is unknown from now on: 40058."""
+        with self.lock:
+            self._cursor_of = {"": 0}
+
     def revoke(self) -> None:
         """Every access token is dead from now on: 40014."""
         with self.lock:
@@ -288,6 +293,15 @@ class WeComStandin(Standin):
                 return errcode(40014, "invalid access_token")
             if self._tokens[token] <= self.now():
                 return errcode(42001, "access_token expired")
+            if self.ip_refused:
+                return errcode(
+                    60020, f"not allow to access from your ip, from ip: {self.ip_refused}"
+                )
+            waiting = self._refusals.get(request.path)
+            if waiting:
+                return errcode(waiting.popleft(), "as the stand-in was told")
+            if not self.enabled and "/kf/" in request.path:
+                return errcode(95017, "the api of customer service is off")
             try:
                 return handler(request, match)
             except (KeyError, TypeError, ValueError, AttributeError):
@@ -362,7 +376,7 @@ class WeComStandin(Standin):
             "open_kfid": self.open_kfid,
             "name": "品牌客服",
             "avatar": "",
-            "manage_privilege": True,
+            "manage_privilege": self.manage_privilege,
         }
         return errcode(0, "ok", account_list=[account])
 
