@@ -37,6 +37,7 @@ from storage.keep import AccountKeep
 from storage.leases import LeaseLost
 from storage.outbox import backlog
 from storage.rules import last_good, save_version
+from storage.sealed import Seal
 
 ROLES = ("ingest", "deliver", "web")
 DRAIN_S = 8.0  # what still runs after this is left to its lease
@@ -53,7 +54,12 @@ log = structlog.get_logger()
 def connector_for(account: AccountSettings, db: Database, now: Callable[[], datetime]) -> Any:
     """The connector of an account; its SDK is imported here, when first used."""
     kind = connector_class(account.connector)
-    return kind(account.options, keep=AccountKeep(db, account.name), now=now)
+    return kind(account.options, keep=keep_for(account.name, db), now=now)
+
+
+def keep_for(account: str, db: Database) -> AccountKeep:
+    """What the account's connector keeps; its tokens sealed with the key of the environment."""
+    return AccountKeep(db, account, Seal.of(os.environ))
 
 
 def destination_for(destination: DestinationSettings, now: Callable[[], datetime]) -> Any:

@@ -160,6 +160,27 @@ def poll(
         raise typer.Exit(1)
 
 
+@app.command()
+def auth(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT")],
+    answer: Annotated[
+        str | None,
+        typer.Option(help="The code, where it is known already; else it is asked for."),
+    ] = None,
+) -> None:
+    """Get a token for an account: shows the page to agree on, takes the answer, keeps the token sealed."""
+    from aggregator.arguments import opened
+    from aggregator.authorizing import authorize
+    from aggregator.now import utc_now
+
+    def ask() -> str:
+        return answer if answer is not None else sys.stdin.readline()
+
+    with opened(context) as (settings, db):
+        authorize(settings, db, account, now=utc_now, say=typer.echo, ask=ask)
+
+
 # --- rules --------------------------------------------------------------------------------------
 
 

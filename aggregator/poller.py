@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +10,8 @@ from typing import Any
 
 import structlog
 
-from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
+from aggregator.backfilling import History, lane_of
+from aggregator.errors import Unavailable
 from aggregator.intake import AccountFacts
 from aggregator.leases import Leases
 from aggregator.metrics import Metrics
@@ -19,18 +19,15 @@ from aggregator.model import Backfill, Decision, Delivery, DeliveryState, Gap, P
 from aggregator.ops import OPS, Ops, in_words
 from aggregator.storing import Storing, unreadable
 from aggregator.triage.ruleset import Ruleset
+from aggregator.troubles import gap_words, trouble
 from connectors.base import Receives
 from storage.engine import Database
 from storage.leases import Fence, LeaseLost
-from storage.polls import Stream, begin_account, poll_failed, streams
+from storage.polls import Reach, Stream, begin_account, poll_failed, streams
 from storage.pushes import StoredPush, pushes
 
 MAX_PAGES = 50  # a stream in one tick; the rest comes with the next, so that others get their turn
 MAX_PUSHES = 200
-BACKOFF = (timedelta(seconds=5), timedelta(minutes=15))
-DENIED = timedelta(hours=6)  # a stream that the platform does not allow is asked for again so often
-REAUTHORISE = timedelta(minutes=15)
-LONGEST_WAIT_S = 86400.0
 EARLY = timedelta(seconds=1)  # a tick that comes this much before its time counts as on time
 PATIENCE = 3  # so often a defect of ours is tried again, before what it stumbles over is set aside
 
@@ -87,6 +84,8 @@ class Poller:
         self._begun = False
         self._looked: set[str] = set()  # streams that this process has asked for already
         self._awake: set[str] = set()
+        self._behind: set[str] = set()  # streams whose newest is not all read yet
+        self._history = History(connector, backfill, pushed=self.pushed)
         self._polling, self._draining = threading.Lock(), threading.Lock()
         # An answer and what it answers may come by both ways at once: decided one after the other, they meet.
         self._deciding = threading.Lock()
@@ -94,7 +93,7 @@ class Poller:
         self._failures = 0
 
     def idle(self, within_s: float) -> bool:
-        """Wait until nothing is under way; False when something still is after `within_s`."""
+        """Whether nothing is under way, or is over within `within_s`."""
         for lock in (self._polling, self._draining):
             if not lock.acquire(timeout=max(within_s, 0.0)):
                 return False
@@ -148,6 +147,7 @@ class Poller:
 
     def _poll_due(self, fence: Fence) -> None:
         began = self._now()
+        self._behind.clear()
         for stream in self.connector.streams:
             if stream in self.pushed:
                 continue
@@ -157,6 +157,28 @@ class Poller:
             self._looked.add(stream)
             self._awake.discard(stream)
             self._within(fence, stream, partial(self._walk, fence, stream, began + self._every))
+        if self._found is None and not self.stopping.is_set():
+            self._read_history(fence)
+
+    def _read_history(self, fence: Fence) -> None:
+        """One page of what lay before the first poll, once nothing new is left to read."""
+        if self._behind or not self._history.left:
+            return
+        with self._db.read() as conn:
+            rows = streams(conn, self.account)
+        due = any(self._due(rows.get(one), one) for one in self._history.streams)
+        stream = None if due else self._history.next(rows, self._now())
+        if stream is None or not self._leases.sure(fence):
+            return
+
+        lane, row = lane_of(stream), rows.get(lane_of(stream))
+
+        def read() -> None:
+            page, reach = self._history.page(stream, row)
+            self._store(fence, row, lane, page, None, reach=reach)
+            self._well(lane)
+
+        self._within(fence, lane, read)
 
     def _due(self, row: Stream | None, stream: str) -> bool:
         now = self._now()
@@ -185,6 +207,7 @@ class Poller:
             self._well(stream)
             if not page.more:
                 return
+        self._behind.add(stream)
         self._hurry()
 
     def _drain_all(self, fence: Fence) -> None:
@@ -225,16 +248,26 @@ class Poller:
         row: Stream | None,
         stream: str,
         page: Page,
-        next_poll_at: datetime,
+        next_poll_at: datetime | None,
         drained: Sequence[int] = (),
+        reach: Callable[[Decision], Reach] | None = None,
     ) -> None:
         if page.more:
             next_poll_at = self._now()
+        store = partial(
+            self._storing.store,
+            fence,
+            stream,
+            page,
+            next_poll_at=next_poll_at,
+            drained=drained,
+            reach=reach,
+        )
         if row is None or row.failures < PATIENCE:
-            self._storing.store(fence, stream, page, next_poll_at=next_poll_at, drained=drained)
+            store()
             return
         try:
-            self._storing.store(fence, stream, page, next_poll_at=next_poll_at, drained=drained)
+            store()
         except (LeaseLost, Unavailable):
             raise
         except Exception:  # noqa: BLE001  the same page has failed before: find out which message it is
@@ -245,6 +278,7 @@ class Poller:
                 cursor=row.cursor,
                 next_poll_at=next_poll_at,
                 drained=drained,
+                reach=reach,
             )
             self._set_aside(stream, aside)
 
@@ -276,21 +310,19 @@ class Poller:
             )
 
     def _gap_notice(self, stream: str, gap: Gap) -> Delivery | None:
-        span = f"{_shown(gap.since, 'its beginning')} to {_shown(gap.until, 'now')}"
-        remedy = "may still come" if gap.recoverable else "cannot be had"
-        text = f"{self.account}/{stream}: not read from {span}: {gap.reason}; {remedy}"
-        return self._ops.notice(f"gap:{self.account}:{stream}", text)
+        about = f"gap:{self.account}:{stream}"
+        return self._ops.notice(about, gap_words(self.account, stream, gap))
 
     def _stored(self, stream: str, decision: Decision, gaps: tuple[Gap, ...]) -> None:
-        told = {
-            row.destination for row in decision.deliveries if row.state is DeliveryState.PENDING
-        }
+        rows = decision.deliveries
+        told = {row.destination for row in rows if row.state is DeliveryState.PENDING}
         self._told(told | {OPS} if gaps else told)
         for gap in gaps:
             self._metrics.gaps.labels(self.account, str(gap.recoverable).lower()).inc()
         if self._found is not None:
             self._found(stream, decision)
-        self._metrics.poll_success.labels(self.account, stream).set(self._now().timestamp())
+        if stream in self.connector.streams:
+            self._metrics.poll_success.labels(self.account, stream).set(self._now().timestamp())
         if decision.repeated:
             self._metrics.repeated.labels(self.account).inc(decision.repeated)
         for stored in decision.messages:
@@ -331,20 +363,9 @@ class Poller:
         now = self._now()
         row = self._row(stream)
         failures = row.failures if row else 0
-        retry_at, pause_until = now + _backoff(failures), None
-        outcome, state, reason = "unavailable", "unavailable", in_words(error)
-        if isinstance(error, RateLimited):
-            outcome, state = "rate_limited", "quota"
-            wait_s = min(max(1.0, error.retry_after_s), LONGEST_WAIT_S)
-            retry_at = pause_until = now + timedelta(seconds=wait_s)
-        elif isinstance(error, Unauthorized) and stream not in self.pushed:
-            outcome, state = "unauthorized", "auth"
-            retry_at = now + REAUTHORISE
-        elif isinstance(error, Rejected) and stream not in self.pushed:
-            outcome, state = "rejected", "denied"
-            retry_at = now + DENIED
-        elif not isinstance(error, Unavailable):
-            outcome = "bug"
+        found = trouble(error, now=now, failures=failures, pushed=stream in self.pushed)
+        reason = in_words(error)
+        if found.outcome == "bug":
             log.error(
                 "poll.failed_unexpectedly", account=self.account, stream=stream, exc_info=error
             )
@@ -355,31 +376,25 @@ class Poller:
                 account=self.account,
                 stream=stream,
                 error=reason,
-                retry_at=retry_at,
-                pause_until=pause_until,
+                retry_at=found.retry_at,
+                pause_until=found.pause_until,
                 now=now,
-                state=state,
+                state=found.state,
             )
         )
-        self._metrics.poll_failures.labels(self.account, stream, outcome).inc()
+        self._metrics.poll_failures.labels(self.account, stream, found.outcome).inc()
         if failures == 0:  # the first failure and the recovery, not every repeat
             log.warning(
-                "poll.failed", account=self.account, stream=stream, outcome=outcome, reason=reason
+                "poll.failed",
+                account=self.account,
+                stream=stream,
+                outcome=found.outcome,
+                reason=reason,
             )
-        if outcome in ("unauthorized", "rejected", "bug"):
+        if found.told:
             self._ops.broken(
                 f"poll:{self.account}:{stream}", f"{self.account}/{stream} is not read: {reason}"
             )
         if self._found is not None:
             self._found(stream, None)
             self._failures += 1
-
-
-def _shown(at: datetime | None, other: str) -> str:
-    return other if at is None else at.strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _backoff(failures: int) -> timedelta:
-    first, last = BACKOFF
-    wait: timedelta = min(first * (1 << min(failures, 10)), last)
-    return wait * random.uniform(0.75, 1.25)

@@ -13,7 +13,15 @@ from aggregator.findings import Findings, dotted
 from aggregator.yamltext import Loc
 
 PREFIX = "INBOXD_"
-NOT_SETTINGS = frozenset({"INBOXD_SETTINGS", "INBOXD_LOG_LEVEL", "INBOXD_LOG_FORMAT"})
+NOT_SETTINGS = frozenset(
+    {
+        "INBOXD_SETTINGS",
+        "INBOXD_LOG_LEVEL",
+        "INBOXD_LOG_FORMAT",
+        "INBOXD_KEY",  # storage/sealed.py
+        "INBOXD_KEY_FILE",
+    }
+)
 PLAIN = ("database", "database_file", "timezone", "language", "rules", "sandbox")
 HTTP = ("listen", "public_url")
 SECTIONS = ("accounts", "destinations")

@@ -95,8 +95,9 @@ class Storing:
         page: Page,
         *,
         cursor: str | None,
-        next_poll_at: datetime,
+        next_poll_at: datetime | None,
         drained: Collection[int] = (),
+        reach: Callable[[Decision], Reach] | None = None,
     ) -> int:
         """For a page that a defect of ours keeps out: its messages one by one, then its cursor.
 
@@ -116,7 +117,7 @@ class Storing:
                 one(Page((bare(message),), cursor))
                 aside += 1
         rest = replace(page, messages=())
-        self.store(fence, stream, rest, next_poll_at=next_poll_at, drained=drained)
+        self.store(fence, stream, rest, next_poll_at=next_poll_at, drained=drained, reach=reach)
         return aside
 
 

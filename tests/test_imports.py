@@ -19,6 +19,8 @@ EDGE = {
             "threads",
             "telling",
             "storing",
+            "backfilling",
+            "troubles",
             "notices",
             "leases",
             "metrics",
@@ -72,6 +74,8 @@ MAY: dict[str, set[str]] = {
     "aggregator.leases": {"storage"},
     "aggregator.ops": {"storage", "aggregator.model", "aggregator.errors"},
     "aggregator.storing": EDGE,
+    "aggregator.backfilling": EDGE | {"connectors.base"},
+    "aggregator.troubles": {"aggregator.model", "aggregator.errors"},
     "aggregator.notices": EDGE,
     "aggregator.poller": EDGE | {"connectors.base"},
     "aggregator.dispatcher": EDGE | {"aggregator.destinations.base"},
@@ -87,7 +91,7 @@ DOORS = {
     f"aggregator.{name}"
     for name in (
         *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking"),
-        *("explaining", "exporting", "status", "terminal"),
+        *("explaining", "exporting", "status", "terminal", "authorizing"),
     )
 }
 ONE_PLACE = {

@@ -11,8 +11,9 @@ import pytest
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Direction, Page
-from aggregator.poller import DENIED, MAX_PAGES, PATIENCE
+from aggregator.poller import MAX_PAGES, PATIENCE
 from aggregator.triage.ruleset import Ruleset
+from aggregator.troubles import DENIED
 from storage import history
 from storage.engine import Database
 from storage.leases import acquire

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from aggregator.destinations.render_text import full
 from aggregator.model import ConversationState, Notice
 
 
-def notice(language: str, closes_at: datetime | None, left: int | None, **more: object) -> Notice:
+def notice(language: str, closes_at: datetime | None, left: int | None, **more: Any) -> Notice:
     given = example(language)
     assert given.card is not None
     about = replace(

@@ -92,13 +92,13 @@ def test_a_keep_swaps_only_what_it_expects(db: Database) -> None:
 
 def test_of_two_that_swap_the_same_value_one_wins(db_url: str, now: Callable[[], datetime]) -> None:
     databases = [Database.open(db_url, now=now) for _ in range(2)]
-    AccountKeep(databases[0], "wechat").swap("token", None, "old")
+    AccountKeep(databases[0], "wechat").swap("sync", None, "old")
     start = threading.Barrier(2)
     won: list[bool] = []
 
     def run(number: int) -> None:
         start.wait(10)
-        won.append(AccountKeep(databases[number], "wechat").swap("token", "old", f"new{number}"))
+        won.append(AccountKeep(databases[number], "wechat").swap("sync", "old", f"new{number}"))
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(2)]
     for thread in threads:
