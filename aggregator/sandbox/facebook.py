@@ -61,7 +61,8 @@ class FacebookStandin(Standin):
         robin = Who(str(9_000_000_000 + self.salt), "Robin Demo")
         self.apps = Apps(self.page, self.gate, now, robin)
         self.usage = Usage(self.page.id, conversations_per_second=conversations_per_second)
-        self.edges = Edges(Page(self.page, brand.lower()))
+        self.instagram = Who(str(17_841_400_000_000_000 + self.salt), brand.lower())
+        self.edges = Edges(Page(self.page, brand.lower(), self.instagram))
         self.graph = Graph(self.page, self.edges.rows)
         self.hooks = Hooks(self.page, self.apps, Caller("facebook", now, retry_s=0.2), now)
         self.writes = Writes(self.edges, self.page, now, self.comment, self.letter)
@@ -304,15 +305,19 @@ class FacebookStandin(Standin):
         attachment: str | None = None,
         app_id: str | None = None,
         metadata: str | None = None,
+        instagram: bool = False,
     ) -> Letter:
         """One message between the Page and a customer; their thread moves to the top.
 
         `app_id`: what sent it for the Page, Meta's own inbox if not told.
         """
         with self.lock:
-            thread = self.edges.thread_with(customer) or Thread(f"t_{self._number(at)}", customer)
+            us = self.instagram if instagram else None
+            thread = self.edges.thread_with(customer) or Thread(
+                f"t_{self._number(at)}", customer, us
+            )
             id_ = f"m_{self.salt:05x}{self._number(at)}-{secrets.token_urlsafe(30)}"
-            author = self.page if from_page else customer
+            author = (thread.us or self.page) if from_page else customer
             letter = Letter(id_, thread, author, text, _seconds(at), attachment)
             thread.letters.append(letter)
             self.edges.add(thread)

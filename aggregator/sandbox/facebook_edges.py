@@ -74,6 +74,9 @@ class Edges:
 
     def node(self, id_: str) -> Node:
         """Raises GraphError for what is not there, or not any more."""
+        letter = self._nodes.get(id_)
+        if isinstance(letter, Letter) and not letter.told:
+            raise GraphError(100, "The message has been deleted", subcode=33)
         found = self.page if id_ in ("me", self.page.id) else self._nodes.get(id_)
         if found is None or found.deleted:
             raise GraphError(
@@ -99,10 +102,15 @@ class Edges:
             return Rows("review", self._reviews(), path)
         if isinstance(node, Page) and name == "conversations":
             _taken(args, TAKES[name])
-            if args.get("platform", "messenger").lower() == "instagram":
-                return Rows("thread", [], path)
+            instagram = args.get("platform", "messenger").lower() == "instagram"
             threads = sorted(
-                (one for one in self.threads if not one.deleted),
+                (
+                    one
+                    for one in self.threads
+                    if not one.deleted
+                    and (one.us is not None) is instagram
+                    and args.get("user_id") in (None, one.customer.id)
+                ),
                 key=lambda thread: thread.letters[-1].at,
                 reverse=True,
             )

@@ -10,11 +10,12 @@ from typing import Any
 
 SITE = "https://www.facebook.com"
 MEDIA = "https://scontent.example/sandbox"
+INSTAGRAM_NEWEST = 20  # messages of a conversation that Instagram gives the details of
 
 # field names by node, and those that come when nobody asks
 KNOWN = {
     "page": """id name username category link about fan_count followers_count is_published tasks
-        verification_status""",
+        verification_status instagram_business_account""",
     "post": """id from message story created_time updated_time permalink_url parent_id status_type
         is_hidden is_published is_expired message_tags story_tags to attachments comments shares
         full_picture icon actions privacy place reactions likes via target tagged_time""",
@@ -187,7 +188,16 @@ class Letter:
     attachment: str | None = None
     deleted: bool = False
 
+    @property
+    def told(self) -> bool:
+        """Instagram gives the details of the newest messages only."""
+        newest = self.thread.letters[-INSTAGRAM_NEWEST:]
+        return self.thread.us is None or any(one is self for one in newest)
+
     def full(self, page: Who) -> dict[str, Any]:
+        if not self.told:
+            return {"id": self.id, "created_time": time_json(self.at)}
+        page = self.thread.us or page
         other = page if self.author.id != page.id else self.thread.customer
         attached = _letter_attachment(self)
         return {
@@ -208,15 +218,17 @@ class Letter:
 
 @dataclass(slots=True, eq=False)
 class Thread:
-    """The page's conversation with one customer."""
+    """The page's conversation with one customer; `us` is its Instagram account, if it is held there."""
 
     kind = "thread"
     id: str
     customer: Who
+    us: Who | None = None
     letters: list[Letter] = field(default_factory=list)
     deleted: bool = False
 
     def full(self, page: Who) -> dict[str, Any]:
+        page = self.us or page
         last = self.letters[-1]
         return {
             "id": self.id,
@@ -243,6 +255,7 @@ class Page:
     kind = "page"
     who: Who
     username: str
+    instagram: Who | None = None
     deleted: bool = False
 
     @property
@@ -258,6 +271,7 @@ class Page:
             "link": f"{SITE}/{self.who.id}",
             "followers_count": 48_000,
             "is_published": True,
+            "instagram_business_account": {"id": self.instagram.id} if self.instagram else None,
         }
 
 

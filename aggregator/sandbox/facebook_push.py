@@ -64,7 +64,14 @@ class Hooks:
             return
         entries = self._waiting[::-1] if self.backwards else list(self._waiting)
         self._waiting.clear()
-        body = json.dumps({"object": "page", "entry": entries}, ensure_ascii=False).encode()
+        of_page = [one for one in entries if str(one["id"]) == self.page.id]
+        others = [one for one in entries if str(one["id"]) != self.page.id]
+        for kind, some in (("page", of_page), ("instagram", others)):
+            if some:
+                self._send({"object": kind, "entry": some})
+
+    def _send(self, told: dict[str, Any]) -> None:
+        body = json.dumps(told, ensure_ascii=False).encode()
         for _ in range(2 if self.twice else 1):
             self._sent += 1
             self.caller.post(f"push {self._sent}", lambda: self._signed(body), lambda _: None)
@@ -133,7 +140,8 @@ class Hooks:
         metadata: str | None = None,
     ) -> None:
         """`what`: message, edit or unsend. What the Page sent is an echo, with the app that sent it."""
-        ours = letter.author.id == self.page.id
+        us = letter.thread.us or self.page
+        ours = letter.author.id == us.id
         said: dict[str, Any] = {"mid": letter.id}
         if what == "message":
             said |= {"text": letter.message} if letter.message else {}
@@ -151,24 +159,24 @@ class Hooks:
         if what == "edit":
             event = {"message_edit": {"mid": letter.id, "text": letter.message, "num_edit": 1}}
         customer = letter.thread.customer.id
-        sender, recipient = (self.page.id, customer) if ours else (customer, self.page.id)
+        sender, recipient = (us.id, customer) if ours else (customer, us.id)
         wanted = {"message": "message_echoes" if ours else "messages", "edit": "message_edits"}
         if not self.apps.sends(wanted.get(what, "messages")):
             return
         ms = int(at.timestamp() * 1000)
         told = {"sender": {"id": self._id(sender)}, "recipient": {"id": self._id(recipient)}}
         key = "standby" if self.standby else "messaging"
-        self._entry({"time": ms + 200, key: [{**told, "timestamp": ms, **event}]})
+        self._entry({"time": ms + 200, key: [{**told, "timestamp": ms, **event}]}, us)
 
     def _change(self, name: str, value: Mapping[str, Any], at: datetime) -> None:
         if self.apps.sends(name):
             change = {"field": name, "value": value}
             self._entry({"time": _seconds(at) + 1, "changes": [change]})
 
-    def _entry(self, told: dict[str, Any]) -> None:
+    def _entry(self, told: dict[str, Any], of: Who | None = None) -> None:
         if self.caller.url is None or self.muted:
             return
-        self._waiting.append({"id": self._id(self.page.id), **told})
+        self._waiting.append({"id": self._id((of or self.page).id), **told})
         if len(self._waiting) >= self.batch:
             self.flush()
 

@@ -90,7 +90,7 @@ class Writes:
         metadata = said.get("metadata")
         if metadata is not None and (not isinstance(metadata, str) or len(metadata) > 1000):
             raise GraphError(100, "(#100) Length of param message[metadata] must be at most 1000")
-        last = [one.at for one in thread.letters if one.author.id != self.page.id]
+        last = [one.at for one in thread.letters if one.author.id == to]
         agent = args.get("tag") == "HUMAN_AGENT" and self.human_agent
         if not last or self.now() - max(last) > (AGENT_WINDOW if agent else WINDOW):
             message = "(#10) This message is sent outside of allowed window."

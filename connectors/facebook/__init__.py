@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Accepted, Direction, Identity, Kind, Message, Page, Push
-from connectors.base import Keep, Now, Options, ReplyLimit
+from connectors.base import Authorizes, Keep, Now, Options, ReplyLimit
 from connectors.facebook import watch, webhook
 from connectors.facebook.answers import Answers
+from connectors.facebook.authorize import TOKEN, Authorization, read_token
 from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
 from connectors.facebook.comments import poll_comments
 from connectors.facebook.graph import PageGraph
@@ -28,13 +29,16 @@ from connectors.facebook.inbox import poll_inbox
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import post_message, review_message
 from connectors.facebook.tokens import inspect, subscription, token_notes, version_note
-from connectors.facebook.usage import MESSENGER, PAGES, Usage
+from connectors.facebook.usage import INSTAGRAM, MESSENGER, PAGES, Usage
 from connectors.facebook.walks import DAY_MS, Edge, EdgesCursor, poll_edges, read_edges_cursor
 from connectors.facebook.wanted import MOST, fetch, next_wanted, want
 from connectors.payload import mapping, name, native
 
 STREAMS = ("posts", "comments", "reviews", "messages")
+INSTAGRAM_STREAM = "instagram"
 _PROBES = {"posts": "feed", "comments": "feed", "reviews": "ratings", "messages": "conversations"}
+
+_CASES = {"messages": MESSENGER, INSTAGRAM_STREAM: INSTAGRAM}
 
 _POST_FIELDS = (
     "id,from,message,story,created_time,updated_time,permalink_url,parent_id,status_type,is_hidden,"
@@ -60,15 +64,27 @@ def _with_v(value: object) -> object:
 
 
 class FacebookOptions(Options):
+    """A Page's token; or `app_id` and `app_secret`, and a token from `inboxd auth`."""
+
     page_id: str = Field(pattern=r"^[0-9]{1,20}$")
-    access_token: SecretStr
+    access_token: SecretStr | None = None
+    app_id: str | None = Field(default=None, pattern=r"^[0-9]{1,20}$")
     app_secret: SecretStr | None = None
+    callback_url: str = "https://www.facebook.com/connect/login_success.html"
     verify_token: SecretStr | None = None  # with app_secret: webhooks are taken
     instagram: bool = False
     human_agent: bool = False  # the app may use the tag of that name: seven days instead of one
     graph_version: Annotated[
         str, BeforeValidator(_with_v), Field(pattern=r"^v[0-9]{1,3}\.[0-9]$")
     ] = "v26.0"
+
+    @model_validator(mode="after")
+    def _has_a_token(self) -> FacebookOptions:
+        if self.access_token is None and (self.app_id is None or self.app_secret is None):
+            raise ValueError(
+                "give access_token, or app_id and app_secret and run inboxd auth for a token"
+            )
+        return self
 
 
 class Facebook:
@@ -88,23 +104,54 @@ class Facebook:
         self._now = now
         takes = options.verify_token is not None and options.app_secret is not None
         self.pushed: tuple[str, ...] = (webhook.STREAM,) if takes else ()
-        self.streams = (*STREAMS, *self.pushed)
-        self._token = options.access_token.get_secret_value()
-        secret = options.app_secret
-        self._graph = PageGraph(
-            token=self._token,
-            app_secret=secret.get_secret_value() if secret else None,
+        self._probes = dict(_PROBES) | (
+            {INSTAGRAM_STREAM: "conversations"} if options.instagram else {}
+        )
+        self.streams = (*self._probes, *self.pushed)
+        self._usage = Usage(keep, now)
+        self._made: tuple[str, PageGraph] | None = None
+        self._known: str | None = None  # the token that is known to be the Page's
+
+    @staticmethod
+    def authorization(options: FacebookOptions, *, keep: Keep, now: Now) -> Authorizes:
+        if options.app_id is None or options.app_secret is None:
+            raise Rejected("inboxd auth for a Page needs app_id and app_secret")
+        return Authorization(
+            page_id=options.page_id,
+            app_id=options.app_id,
+            app_secret=options.app_secret.get_secret_value(),
+            callback_url=options.callback_url,
             version=options.graph_version,
             base_url=options.base_url,
+            instagram=options.instagram,
+            keep=keep,
             now=now,
-            usage=Usage(keep, now),
         )
-        self._known = False
+
+    @property
+    def _graph(self) -> PageGraph:
+        """With the token of the settings, or the one that `inboxd auth` left, whichever day it did."""
+        given = self._options.access_token
+        token = given.get_secret_value() if given else read_token(self._keep.get(TOKEN))
+        if token is None:
+            raise Unauthorized("there is no token yet", remedy="run inboxd auth for this account")
+        if self._made is None or self._made[0] != token:
+            secret = self._options.app_secret
+            graph = PageGraph(
+                token=token,
+                app_secret=secret.get_secret_value() if secret else None,
+                version=self._options.graph_version,
+                base_url=self._options.base_url,
+                now=self._now,
+                usage=self._usage,
+            )
+            self._made = (token, graph)
+        return self._made[1]
 
     def check(self) -> Identity:
         page_name = self._whose_token()
         token = inspect(self._graph)
-        told = {stream: self._probe(edge) for stream, edge in _PROBES.items()}
+        told = {stream: self._probe(stream, edge) for stream, edge in self._probes.items()}
         if self.pushed:
             told[webhook.STREAM] = subscription(self._graph, self._page_id, token.app_id)
         today = self._now().date()
@@ -123,10 +170,13 @@ class Facebook:
             note="; ".join([*notes, *([version] if version else [])]) or None,
         )
 
-    def _probe(self, edge: str) -> str:
+    def _probe(self, stream: str, edge: str) -> str:
         """`ok`, or why a stream cannot be read. What is wrong with the token itself is raised."""
+        more = {"platform": "instagram"} if stream == INSTAGRAM_STREAM else {}
         try:
-            self._graph.edge(self._page_id, edge, None, fields="id", limit=1)
+            if more and self._instagram() is None:
+                return "denied: no Instagram business account is linked to the Page"
+            self._graph.edge(self._page_id, edge, None, fields="id", limit=1, **more)
         except Forbidden as error:
             return f"denied: {error.reason}; {error.remedy}"
         except Missing as error:
@@ -152,7 +202,7 @@ class Facebook:
         return Answers(
             self._graph,
             page_id=self._page_id,
-            instagram_id=self._keep.get("instagram"),
+            instagram_id=self._keep.get(INSTAGRAM_STREAM),
             human_agent=self._options.human_agent,
         )
 
@@ -173,7 +223,7 @@ class Facebook:
         found = webhook.read(
             raw,
             page_id=self._page_id,
-            instagram_id=self._keep.get("instagram") if self._options.instagram else None,
+            instagram_id=self._keep.get(INSTAGRAM_STREAM) if self._options.instagram else None,
             instagram=self._options.instagram,
         )
         untold = want(self._keep, found.wanted)
@@ -183,16 +233,14 @@ class Facebook:
 
     def poll(self, stream: str, cursor: str | None) -> Page:
         """One call. Near the end of the quota a walk goes on at the next poll, not at once."""
-        if not self._known:
-            self._whose_token()
+        self._ours()
         page = self._poll(stream, cursor)
-        case = MESSENGER if stream == "messages" else PAGES
-        return replace(page, more=False) if page.more and self._graph.usage.slow(case) else page
+        case = _CASES.get(stream, PAGES)
+        return replace(page, more=False) if page.more and self._usage.slow(case) else page
 
     def backfill(self, stream: str, cursor: str | None) -> Page:
         """A month, newest first; of a list no more than a few hundred entries."""
-        if not self._known:
-            self._whose_token()
+        self._ours()
         if stream in self.pushed:
             return Page((), cursor)
         return self._poll(stream, cursor, history=True)
@@ -206,9 +254,19 @@ class Facebook:
             )
         if stream == "reviews":
             return self._edges(_REVIEWS, read_edges_cursor(cursor), review_message, history)
-        if stream == "messages":
-            page = poll_inbox(self._graph, self._page_id, cursor, now=self._now(), history=history)
-            return _page(page.messages, page.cursor, more=page.more)
+        if stream in ("messages", INSTAGRAM_STREAM):
+            there = stream == INSTAGRAM_STREAM
+            page = poll_inbox(
+                self._graph,
+                self._page_id,
+                cursor,
+                now=self._now(),
+                history=history,
+                platform="instagram" if there else "facebook",
+                us=self._instagram() if there else None,
+            )
+            ordered = _page(page.messages, page.cursor, more=page.more)
+            return replace(ordered, gaps=page.gaps)
         raise ValueError(f"Facebook has no stream {stream!r}")
 
     def _posts(self, cursor: str | None, history: bool) -> Page:
@@ -221,6 +279,7 @@ class Facebook:
                     self._graph,
                     one,
                     page_id=self._page_id,
+                    instagram_id=self._keep.get(INSTAGRAM_STREAM),
                     post_fields=_POST_FIELDS,
                     comment_fields=COMMENT_FIELDS,
                 )
@@ -261,15 +320,31 @@ class Facebook:
         )
         return _page(told.messages, at.text(), more=polled.more)
 
+    def _instagram(self) -> str | None:
+        """The id of the account that is linked to the Page; asked once, and kept."""
+        kept = self._keep.get(INSTAGRAM_STREAM)
+        if kept is None:
+            told = self._graph.get_object(self._page_id, fields="instagram_business_account{id}")
+            kept = native(mapping(mapping(told).get("instagram_business_account")).get("id"))
+            if kept is not None:
+                self._keep.swap(INSTAGRAM_STREAM, None, kept)
+        return kept
+
+    def _ours(self) -> None:
+        """Asked once of each token."""
+        if self._graph.token != self._known:
+            self._whose_token()
+
     def _whose_token(self) -> str | None:
         """The Page's name. With a user's token, lists are empty and nothing says so."""
-        me = mapping(self._graph.get_object("me", fields="id,name"))
+        graph = self._graph
+        me = mapping(graph.get_object("me", fields="id,name"))
         if native(me.get("id")) != self._page_id:
             raise Unauthorized(
                 f"the token belongs to {native(me.get('id'))}, not to page_id {self._page_id}",
                 remedy="take the Page's own token from GET /me/accounts",
             )
-        self._known = True
+        self._known = graph.token
         return name(me.get("name"))
 
 

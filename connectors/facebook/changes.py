@@ -39,7 +39,7 @@ def change(raw: dict[str, Any], *, of: str, at: datetime | None, platform: str) 
             return _instagram_comment(raw, value, of, at)
         if field == "mentions" and (media := native(value.get("media_id"))):
             one = {"id": native(value.get("comment_id")) or media, "root": media, "kind": "ig"}
-            return Told(wake=("comments",), wanted=(one,))
+            return Told(wake=("posts",), wanted=(one,))
         return Told()
     if field == "mention":
         return _mention(value, at)
@@ -157,7 +157,7 @@ def _instagram_comment(
 ) -> Told:
     native_id = native(value.get("id"))
     if native_id is None:
-        return Told(wake=("comments",))
+        return Told()
     author = _author(value)
     writer = author.native_id if author else None
     media = native(mapping(value.get("media")).get("id"))

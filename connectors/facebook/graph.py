@@ -62,7 +62,7 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         self.version = version
         self.answered_by: str | None = None
         self.usage = usage
-        self._token = token
+        self.token = token
         self._secret = app_secret
         self._proof = (
             hmac.digest(app_secret.encode(), token.encode(), hashlib.sha256).hex()
@@ -130,7 +130,7 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
 
     def debug_token(self, app_id: str | None) -> dict[str, Any]:
         """What Facebook says of our token: asked as the app, where that is possible."""
-        args = {"input_token": self._token}
+        args = {"input_token": self.token}
         if app_id is None or self._secret is None:
             return self.request(f"{self.version}/debug_token", args)
         return self.as_app(app_id, "debug_token", args)
@@ -148,7 +148,7 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
     def _judge(self, response: requests.Response) -> None:
         self.usage.learn(response.headers)
         try:
-            judge(response, token=self._token)
+            judge(response, token=self.token)
         except Throttled as error:
             self.usage.refused(error.case, seconds=error.retry_after_s, why=error.reason)
             raise

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from aggregator.model import Message, Page
+from aggregator.model import Gap, Message, Page
 from connectors.facebook.graph import Listed, PageGraph
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import WWW, direct_message
@@ -24,6 +24,7 @@ INSIDE = 20  # messages that come with their thread; Instagram never gives more
 SETTLED_MS = 60_000
 PASSES = 5
 MESSAGE_FIELDS = "id,created_time,from,to,message,attachments,sticker,shares,tags,is_unsupported"
+_BARE = {"id", "created_time"}
 FIELDS = "id,updated_time,link,participants,messages.limit({}){{" + MESSAGE_FIELDS + "}}"
 
 
@@ -59,6 +60,7 @@ class InboxCursor:
     passes: int = 0
     listed: bool = False
     todo: tuple[Thread, ...] = field(default_factory=tuple)
+    cut: tuple[tuple[int, int], ...] = ()  # stretches that Instagram does not tell
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -73,6 +75,7 @@ def read_inbox_cursor(text: str | None) -> InboxCursor:
                 **told,
                 "walk": Walk(**told["walk"]) if told["walk"] else None,
                 "todo": tuple(Thread(**one) for one in told["todo"]),
+                "cut": (),
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -105,9 +108,18 @@ def poll_inbox(
         messages, at = _threads(box, at, walk)
     else:
         messages = []
+    told = at.passes == 0 and not history  # what is read again has been told
+    gaps = tuple(_gap(*one) for one in at.cut) if told else ()
+    at = replace(at, cut=())
     if at.listed and not at.todo:
         at = _after_pass(at)
-    return Page(tuple(messages), at.text(), more=at.walk is not None)
+    return Page(tuple(messages), at.text(), more=at.walk is not None, gaps=gaps)
+
+
+def _gap(since_ms: int, until_ms: int) -> Gap:
+    since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (since_ms, until_ms))
+    why = f"Instagram tells only the {INSIDE} newest messages of a conversation"
+    return Gap(since, until, why, recoverable=False)
 
 
 def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], InboxCursor]:
@@ -128,19 +140,26 @@ def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], Inbo
         return [], replace(at, walk=replace(walk, position=None, pages=1))  # a dead position
     messages: list[Message] = []
     todo: list[Thread] = []
+    cut: list[tuple[int, int]] = []
     for raw in listed.data:
         thread = _thread(raw, box.us)
         embedded = mapping(raw.get("messages"))
-        found = graph.listed(embedded)
+        found, untold = _told(box, graph.listed(embedded))
         messages += _messages(found, box, thread)
         times = times_of(found.data, "created_time")
-        if not embedded or not ended(replace(walk, first=False), found, times):
+        cut += _cut(at, walk, untold)
+        over = embedded and ended(replace(walk, first=False), found, times)
+        if untold is None and not over:
             todo.append(replace(thread, position=found.next))
     times = times_of(listed.data, "updated_time")
     walk = advanced(walk, listed, times)
     stop = replace(walk, bound=walk.bound if at.stop is None else at.stop)
     return messages, replace(
-        at, walk=walk, listed=ended(stop, listed, times), todo=tuple(one for one in todo if one.id)
+        at,
+        walk=walk,
+        listed=ended(stop, listed, times),
+        todo=tuple(one for one in todo if one.id),
+        cut=tuple(cut),
     )
 
 
@@ -154,11 +173,27 @@ def _more_of_thread(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message
         if thread.position is not None:  # the message that it named is gone: from the newest again
             return [], replace(at, todo=(replace(thread, position=None), *at.todo[1:]))
         return [], replace(at, todo=at.todo[1:])
+    listed, untold = _told(box, listed)
     times = times_of(listed.data, "created_time")
     rest = at.todo[1:]
-    if not ended(replace(walk, first=False), listed, times):
+    if untold is None and not ended(replace(walk, first=False), listed, times):
         rest = (replace(thread, position=listed.next), *rest)
-    return _messages(listed, box, thread), replace(at, todo=rest)
+    return _messages(listed, box, thread), replace(at, todo=rest, cut=_cut(at, walk, untold))
+
+
+def _told(box: Box, listed: Listed) -> tuple[Listed, int | None]:
+    """What Instagram gives the details of; and, where some messages have none, the time of the newest of those."""
+    if box.platform != "instagram":
+        return listed, None
+    known = [raw for raw in listed.data if set(raw) - _BARE]
+    bare = times_of([raw for raw in listed.data if not set(raw) - _BARE], "created_time")
+    return replace(listed, data=known), max(bare, default=None)
+
+
+def _cut(at: InboxCursor, walk: Walk, untold: int | None) -> tuple[tuple[int, int], ...]:
+    """Only what is newer than all that was read is missing; the rest was told when it was new."""
+    since = walk.bound if at.high is None else at.high
+    return () if untold is None or untold <= since else ((since, untold),)
 
 
 def _after_pass(at: InboxCursor) -> InboxCursor:

@@ -43,7 +43,8 @@ def messaging(raw: dict[str, Any], *, of: str, at: datetime | None, platform: st
     body = said or edit or pressed
     mid = native(body.get("mid"))
     if mid is None:
-        return Told(wake=("messages",) if body else ())
+        stream = "instagram" if platform == "instagram" else "messages"
+        return Told(wake=(stream,) if body else ())
     marks: list[str] = []
     sender = native(mapping(raw.get("sender")).get("id"))
     recipient = native(mapping(raw.get("recipient")).get("id"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from aggregator.model import Direction, Kind, Message
+from aggregator.model import Author, Direction, Kind, Message
 from connectors.base import Keep
 from connectors.facebook.graph import PageGraph
 from connectors.facebook.refusals import Forbidden, Missing
@@ -49,10 +50,18 @@ def next_wanted(keep: Keep, asked: Collection[str]) -> dict[str, Any] | None:
 
 
 def fetch(
-    graph: PageGraph, one: dict[str, Any], *, page_id: str, post_fields: str, comment_fields: str
+    graph: PageGraph,
+    one: dict[str, Any],
+    *,
+    page_id: str,
+    instagram_id: str | None,
+    post_fields: str,
+    comment_fields: str,
 ) -> Message | None:
     """The object itself; where it may not be seen, what the webhook told of it. None: it is our own."""
     comment = one.get("kind") == "comment"
+    if one.get("kind") == "ig":
+        return _on_instagram(graph, one, instagram_id)
     try:
         raw = mapping(
             graph.get_object(one["id"], fields=comment_fields if comment else post_fields)
@@ -69,6 +78,31 @@ def fetch(
         if message.direction is Direction.OUTBOUND:
             return None
     return message
+
+
+def _on_instagram(graph: PageGraph, one: dict[str, Any], instagram_id: str | None) -> Message:
+    """https://developers.facebook.com/docs/instagram-platform: what names us is asked for through ourselves."""
+    if instagram_id is None:
+        return nameless(one)
+    what = "mentioned_media" if one["id"] == one.get("root") else "mentioned_comment"
+    key = "media_id" if what == "mentioned_media" else "comment_id"
+    words_of = "caption" if what == "mentioned_media" else "text"
+    asked = f"{what}.{key}({one['id']}){{id,{words_of},timestamp,username}}"
+    try:
+        told = mapping(graph.get_object(instagram_id, fields=asked))
+    except (Missing, Forbidden):
+        return nameless(one)
+    raw = mapping(told.get(what))
+    if native(raw.get("id")) is None:
+        return nameless(one)
+    username = name(raw.get("username"))
+    return replace(
+        nameless(one),
+        author=Author(handle=username) if username else None,
+        text=name(raw.get(words_of)),
+        sent_at=parse_time(raw.get("timestamp")),
+        raw=raw_json(raw),
+    )
 
 
 def nameless(one: dict[str, Any]) -> Message:
