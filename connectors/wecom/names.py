@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from aggregator.errors import Rejected, Unauthorized, Unavailable
+from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Direction, Message
 from connectors.base import Keep, Now
 from connectors.payload import integer, items, mapping, name
@@ -18,18 +18,23 @@ KEY = "names"
 LIVES = timedelta(hours=24)
 MOST_KEPT = 200
 MOST_ASKED = 100
+PATIENCE = 2  # pages put off, in seconds each, for the sake of a name
 
 
 class Names:
-    """Nicknames, remembered for a day. A message never waits for one: without it, it has the id."""
+    """Nicknames, remembered for a day. A message waits for one twice, not longer: then it has the id."""
 
     def __init__(self, client: WorkClient, keep: Keep, now: Now) -> None:
         self._client = client
         self._keep = keep
         self._now = now
+        self._waited = 0
 
     def put(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages, with the names of the customers who wrote them."""
+        """The messages, with the names of the customers who wrote them.
+
+        Raises Unavailable while it is worth asking for the page again.
+        """
         people = dict.fromkeys(
             one.author.native_id
             for one in messages
@@ -65,8 +70,14 @@ class Names:
                     "kf/customer/batchget",
                     {"external_userid_list": list(some), "need_enter_session_context": 0},
                 )
-            except (Unavailable, Unauthorized, Rejected):
+            except Unavailable as error:
+                if self._waited < PATIENCE and not isinstance(error, RateLimited):
+                    self._waited += 1
+                    raise
                 break  # the messages matter more; the next page asks again
+            except (Unauthorized, Rejected):
+                break
+            self._waited = 0
             told = _nicknames(items(answer.get("customer_list")))
             found |= {person: told.get(person) for person in some}
         return found
