@@ -124,13 +124,6 @@ def test_the_shown_configuration_of_every_platform_is_accepted(page: str, tmp_pa
     assert {one.kind for one in settings.destinations.values()} == set(DESTINATIONS)
 
 
-def test_the_shown_weibo_account_stays_inside_a_hundred_calls_a_day(tmp_path: Path) -> None:
-    weibo = shown("README.md", tmp_path).accounts["weibo_acme"]
-    lists = connector_class("weibo")(weibo.options, keep=None, now=None).streams
-    polled = [one for one in lists if one != "direct_messages"]
-    assert len(polled) * 86400 / weibo.every_s <= 100
-
-
 def shown(page: str, folder: Path) -> Settings:
     yaml = [one for one in blocks(page, "yaml") if not one.startswith("rules:")]
     secret = folder / "secret"
