@@ -56,7 +56,7 @@ class Comments:
         if refused is not None:
             return refused
         begin, count, kind = asked.get("begin"), asked.get("count"), asked.get("type")
-        if not all(type(one) is int for one in (begin, count, kind)) or kind not in (0, 1, 2):
+        if type(begin) is not int or type(count) is not int or kind not in (0, 1, 2):
             return errcode(47001, "data format error")
         if not 0 < count <= MOST or begin < 0:
             return errcode(88010, "count range error. cout <= 0 or count > 50")
