@@ -181,6 +181,29 @@ def auth(
         authorize(settings, db, account, now=utc_now, say=typer.echo, ask=ask)
 
 
+@app.command()
+def reply(
+    context: typer.Context,
+    message_id: Annotated[int, typer.Argument(metavar="MESSAGE_ID", min=1, max=2**63 - 1)],
+    text: Annotated[str, typer.Argument(metavar="TEXT")],
+    by: Annotated[str, typer.Option(help="Who answers; kept with the answer.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it is sent.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also where the same words may have arrived before.")
+    ] = False,
+) -> None:
+    """Answer a customer on the platform: shows exactly what goes out and where, asks, sends it once."""
+    from aggregator.answering import answer
+
+    def agreed() -> bool:
+        return yes or typer.confirm("Send it?", default=False)
+
+    if not answer(
+        settings_of(context), message_id, text, by=by, again=again, say=typer.echo, agreed=agreed
+    ):
+        raise typer.Exit(1)
+
+
 # --- rules --------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "Reach",
     "Stream",
     "begin_account",
+    "commit_decision",
     "commit_poll",
     "known",
     "poll_failed",
@@ -129,12 +130,7 @@ def commit_poll(
     known before. `read`: how far a lane of history has come with this page. Raises LeaseLost where the account has another owner, Conflict where the decision was made on what is no
     longer so; a unit of work that raises changes nothing.
     """
-    check(connection, fence)
-    try:
-        _store(connection, decision, now)
-    except IntegrityError as error:
-        # A message, a contact or an open conversation of that key came in by another way.
-        raise Conflict(str(error.orig)) from error
+    commit_decision(connection, fence=fence, decision=decision, now=now)
     if drained:
         connection.execute(delete(push).where(among(push.c.id, drained)))
     noted: tuple[Gap, ...] = ()
@@ -166,6 +162,18 @@ def commit_poll(
         },
     )
     return noted
+
+
+def commit_decision(
+    connection: Connection, *, fence: Fence, decision: Decision, now: datetime
+) -> None:
+    """Store what was decided on messages, wherever they came from. Raises as `commit_poll` does."""
+    check(connection, fence)
+    try:
+        _store(connection, decision, now)
+    except IntegrityError as error:
+        # A message, a contact or an open conversation of that key came in by another way.
+        raise Conflict(str(error.orig)) from error
 
 
 def poll_failed(

@@ -74,6 +74,7 @@ MAY: dict[str, set[str]] = {
     "aggregator.leases": {"storage"},
     "aggregator.ops": {"storage", "aggregator.model", "aggregator.errors"},
     "aggregator.storing": EDGE,
+    "aggregator.replying": EDGE | {"connectors.base"},
     "aggregator.backfilling": EDGE | {"connectors.base"},
     "aggregator.troubles": {"aggregator.model", "aggregator.errors"},
     "aggregator.notices": EDGE,
@@ -91,7 +92,7 @@ DOORS = {
     f"aggregator.{name}"
     for name in (
         *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking"),
-        *("explaining", "exporting", "status", "terminal", "authorizing"),
+        *("explaining", "exporting", "status", "terminal", "authorizing", "answering"),
     )
 }
 ONE_PLACE = {

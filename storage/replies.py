@@ -1,0 +1,142 @@
+"""Answers that a person sends through us: a row before the platform is asked, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, select, update
+
+from aggregator.model import Conversation, Direction, StoredMessage
+from storage import conversation_rows, message_rows
+from storage.schema import conversation, message, reply
+from storage.sql import bulk_insert, clean, from_ms, opt_ms, opt_time, to_ms
+
+
+class ReplyState(StrEnum):
+    SENDING = "sending"  # asked for; whoever reads this later does not know whether it arrived
+    SENT = "sent"
+    REFUSED = "refused"  # not sent, and the reason is for a person
+    UNKNOWN = "unknown"  # may have arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    id: int
+    message_id: int
+    conversation_id: int | None
+    account: str
+    text: str
+    key: str
+    state: ReplyState
+    by: str
+    created_at: datetime
+    sent_at: datetime | None = None
+    reason: str | None = None
+    native_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message that is to be answered. `latest`: the newest inbound one of its conversation."""
+
+    message: StoredMessage
+    latest: StoredMessage
+    conversation: Conversation | None
+
+
+def asked(connection: Connection, message_id: int) -> Asked | None:
+    row = connection.execute(select(message).where(message.c.id == message_id)).one_or_none()
+    if row is None:
+        return None
+    this = message_rows.stored_message(row)
+    if this.conversation_id is None:
+        return Asked(this, this, None)
+    about = connection.execute(
+        select(conversation).where(conversation.c.id == this.conversation_id)
+    ).one()
+    inbound = (
+        message_rows.stored_message(one)
+        for one in connection.execute(
+            select(message).where(
+                message.c.conversation_id == this.conversation_id,
+                message.c.direction == Direction.INBOUND,
+            )
+        )
+    )
+    latest = max(inbound, key=_at, default=this)
+    return Asked(this, latest, conversation_rows.conversation(about))
+
+
+def add_reply(connection: Connection, new: Reply) -> None:
+    row = (
+        new.id,
+        new.message_id,
+        new.conversation_id,
+        new.account,
+        new.text,
+        new.key,
+        new.state,
+        new.by,
+        to_ms(new.created_at),
+        opt_ms(new.sent_at),
+        new.reason,
+        new.native_id,
+    )
+    bulk_insert(connection, reply, [row])
+
+
+def end_reply(
+    connection: Connection,
+    id: int,
+    state: ReplyState,
+    *,
+    reason: str | None = None,
+    native_id: str | None = None,
+    sent_at: datetime | None = None,
+) -> None:
+    """What became of an answer."""
+    connection.execute(
+        update(reply)
+        .where(reply.c.id == id)
+        .values(
+            state=state,
+            reason=None if reason is None else clean(reason),
+            native_id=None if native_id is None else clean(native_id),
+            sent_at=opt_ms(sent_at),
+        )
+    )
+
+
+def replies_to(
+    connection: Connection, message_ids: Collection[int], *, states: Collection[ReplyState]
+) -> list[Reply]:
+    """The answers to these messages in one of these states, oldest first."""
+    rows = connection.execute(
+        select(reply)
+        .where(reply.c.message_id.in_(message_ids), reply.c.state.in_(states))
+        .order_by(reply.c.id)
+    )
+    return [
+        Reply(
+            id=row.id,
+            message_id=row.message_id,
+            conversation_id=row.conversation_id,
+            account=row.account,
+            text=row.text,
+            key=row.key,
+            state=ReplyState(row.state),
+            by=row.by,
+            created_at=from_ms(row.created_at),
+            sent_at=opt_time(row.sent_at),
+            reason=row.reason,
+            native_id=row.native_id,
+        )
+        for row in rows
+    ]
+
+
+def _at(one: StoredMessage) -> tuple[datetime, int]:
+    return (one.message.sent_at or one.received_at, one.id)
