@@ -20,6 +20,7 @@ from aggregator.destinations.registry import destination_class
 from aggregator.dispatcher import IDLE_S, Sender
 from aggregator.errors import Unavailable
 from aggregator.escalation import Escalation
+from aggregator.health import Health
 from aggregator.leases import RENEW_S, Leases
 from aggregator.metrics import Metrics
 from aggregator.now import utc_now
@@ -104,7 +105,7 @@ class Daemon:
         self._rules_reported(self.book.problems)
         self._save_rules()
         accounts = [one for one in settings.accounts.values() if not one.paused]
-        self.ticker = Ticker(jobs=2 * len(accounts) + 6, now=utc_now)
+        self.ticker = Ticker(jobs=2 * len(accounts) + 7, now=utc_now)
         self._receivers: dict[str, Any] = {}
         self.server: Any = None
         if "deliver" in self.roles:
@@ -113,6 +114,14 @@ class Daemon:
         if "ingest" in self.roles:
             for account in accounts:
                 self._add_poller(account)
+        self.health = Health(
+            {name: poller.connector for name, poller in self.pollers.items()},
+            db=self.db,
+            leases=self.leases,
+            ops=self.ops,
+            now=now,
+            metrics=self.metrics,
+        )
         self.escalation = Escalation(
             db=self.db, leases=self.leases, now=now, told=self.told, metrics=self.metrics
         )
@@ -142,6 +151,8 @@ class Daemon:
             self.ticker.every(every_s / ceil(every_s / LOOK_S), f"poll:{account}", poller.tick)
             if poller.pushed:
                 self.ticker.every(look_s, f"pushes:{account}", poller.drain)
+        if self.pollers:
+            self.ticker.every(3600, "health", self.health.tick)
         self.ticker.start()
         if "web" in self.roles:
             self._listen()

@@ -147,13 +147,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 def idle(tmp_path: Path, clock: Clock) -> Iterator[Daemon]:
-    """Composed, polled once, owner of its leases; its ticks are made by the test."""
+    """Composed, polled once, its history too, owner of its leases; its ticks are made by the test."""
     standin = WeiboStandin(clock)
     standin.start()
     path = settings_file(tmp_path, standin.options())
     daemon = Daemon(load(path, {}), now=clock, roles=("ingest", "deliver"))
     try:
-        tick(daemon)
+        for _ in range(5):  # a lane of history has its turn with each
+            tick(daemon)
         yield daemon
     finally:
         if daemon.db.healthy() is None:  # not stopped by the test
