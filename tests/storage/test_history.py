@@ -149,6 +149,8 @@ def test_conversations_clocks_and_deliveries_are_exported_as_the_interface_says(
             "last_outbound_at": None,
             "priority": "P2",
             "reply_window_closes_at": None,
+            "reply_window_left": None,
+            "reply_window_left": None,
         }
     ]
     assert lines(db, "clocks") == [
