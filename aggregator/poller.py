@@ -25,6 +25,7 @@ from storage.engine import Database
 from storage.leases import Fence, LeaseLost
 from storage.polls import Reach, Stream, begin_account, poll_failed, streams
 from storage.pushes import StoredPush, pushes
+from storage.schema import BACKFILL
 
 MAX_PAGES = 50  # a stream in one tick; the rest comes with the next, so that others get their turn
 MAX_PUSHES = 200
@@ -383,15 +384,12 @@ class Poller:
             )
         )
         self._metrics.poll_failures.labels(self.account, stream, found.outcome).inc()
-        if failures == 0:  # the first failure and the recovery, not every repeat
-            log.warning(
-                "poll.failed",
-                account=self.account,
-                stream=stream,
-                outcome=found.outcome,
-                reason=reason,
-            )
-        if found.told:
+        # History that waits for what is new is as it should be.
+        waits = stream.endswith(BACKFILL) and found.outcome == "rate_limited"
+        if failures == 0 and not waits:  # the first failure and the recovery, not every repeat
+            where = {"account": self.account, "stream": stream}
+            log.warning("poll.failed", **where, outcome=found.outcome, reason=reason)
+        if found.told and not waits:
             self._ops.broken(
                 f"poll:{self.account}:{stream}", f"{self.account}/{stream} is not read: {reason}"
             )

@@ -13,6 +13,7 @@ BACKOFF = (timedelta(seconds=5), timedelta(minutes=15))
 DENIED = timedelta(hours=6)  # a stream that the platform does not allow is asked for again so often
 REAUTHORISE = timedelta(minutes=15)
 LONGEST_WAIT_S = 86400.0
+LONG_WAIT_S = 3600.0  # a bill or a used-up quota, not a busy minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,12 @@ class Trouble:
     state: str
     retry_at: datetime
     pause_until: datetime | None = None
+    long: bool = False
 
     @property
     def told(self) -> bool:
-        """Whether a person has to do something about it."""
-        return self.outcome in ("unauthorized", "rejected", "bug")
+        """Whether a person has to know: only they can mend it, or it will last."""
+        return self.long or self.outcome in ("unauthorized", "rejected", "bug")
 
 
 def trouble(error: Exception, *, now: datetime, failures: int, pushed: bool) -> Trouble:
@@ -35,7 +37,7 @@ def trouble(error: Exception, *, now: datetime, failures: int, pushed: bool) -> 
     if isinstance(error, RateLimited):
         wait_s = min(max(1.0, error.retry_after_s), LONGEST_WAIT_S)
         until = now + timedelta(seconds=wait_s)
-        return Trouble("rate_limited", "quota", until, until)
+        return Trouble("rate_limited", "quota", until, until, long=wait_s >= LONG_WAIT_S)
     if isinstance(error, Unauthorized) and not pushed:
         return Trouble("unauthorized", "auth", now + REAUTHORISE)
     if isinstance(error, Rejected) and not pushed:

@@ -65,7 +65,7 @@ def settings_file(folder: Path, weibo: dict[str, str]) -> Path:
                 "database": f"sqlite:///{folder / 'inboxd.db'}",
                 "rules": str(ROOT / "rules"),
                 "http": {"listen": "127.0.0.1:0"},
-                "accounts": {"weibo_acme": {"connector": "weibo", **weibo}},
+                "accounts": {"weibo_acme": {"connector": "weibo", "backfill": "skip", **weibo}},
                 "destinations": {name: {"kind": "console"} for name in PLACES},
             }
         ),
