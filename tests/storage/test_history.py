@@ -150,7 +150,6 @@ def test_conversations_clocks_and_deliveries_are_exported_as_the_interface_says(
             "priority": "P2",
             "reply_window_closes_at": None,
             "reply_window_left": None,
-            "reply_window_left": None,
         }
     ]
     assert lines(db, "clocks") == [
