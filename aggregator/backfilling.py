@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from aggregator.model import Backfill, Decision, Page
+from aggregator.troubles import at_pace
 from connectors.base import Backfills
 from storage.polls import Reach, Stream
 from storage.schema import BACKFILL
@@ -41,9 +44,12 @@ class History:
         ]
         return min(ready, key=lambda one: _read_at(open_lanes[one]), default=None)
 
-    def page(self, stream: str, row: Stream | None) -> tuple[Page, Callable[[Decision], Reach]]:
+    def page(
+        self, stream: str, row: Stream | None, stopping: threading.Event
+    ) -> tuple[Page, Callable[[Decision], Reach]]:
         """The next page, and what it says of how far the lane has come. Raises as `poll` does."""
-        page = self._connector.backfill(stream, row.cursor if row else None)
+        cursor = row.cursor if row else None
+        page = at_pace(partial(self._connector.backfill, stream, cursor), stopping)
         times = [one.sent_at for one in page.messages if one.sent_at is not None]
         if row is not None and row.oldest_at is not None:
             times.append(row.oldest_at)

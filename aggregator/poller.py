@@ -19,7 +19,7 @@ from aggregator.model import Backfill, Decision, Delivery, DeliveryState, Gap, P
 from aggregator.ops import OPS, Ops, in_words
 from aggregator.storing import Storing, unreadable
 from aggregator.triage.ruleset import Ruleset
-from aggregator.troubles import gap_words, trouble
+from aggregator.troubles import at_pace, gap_words, trouble
 from connectors.base import Receives
 from storage.engine import Database
 from storage.leases import Fence, LeaseLost
@@ -175,7 +175,7 @@ class Poller:
         lane, row = lane_of(stream), rows.get(lane_of(stream))
 
         def read() -> None:
-            page, reach = self._history.page(stream, row)
+            page, reach = self._history.page(stream, row, self.stopping)
             self._store(fence, row, lane, page, None, reach=reach)
             self._well(lane)
 
@@ -202,7 +202,7 @@ class Poller:
             row = self._row(stream)
             cursor = row.cursor if row else None
             with self._metrics.poll_seconds.labels(self.account, stream).time():
-                page = self.connector.poll(stream, cursor)
+                page = at_pace(partial(self.connector.poll, stream, cursor), self.stopping)
                 with self._deciding:
                     self._store(fence, row, stream, page, next_poll_at)
             self._well(stream)

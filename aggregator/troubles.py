@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
-from aggregator.model import Gap
+from aggregator.model import Gap, Page
 
 BACKOFF = (timedelta(seconds=5), timedelta(minutes=15))
 DENIED = timedelta(hours=6)  # a stream that the platform does not allow is asked for again so often
 REAUTHORISE = timedelta(minutes=15)
 LONGEST_WAIT_S = 86400.0
+PACE_S = 0.6  # a wait up to this is a pace of calls a second, kept on the spot
+PACES = 8  # in one page
 LONG_WAIT_S = 3600.0  # a bill or a used-up quota, not a busy minute
 
 
@@ -44,6 +48,20 @@ def trouble(error: Exception, *, now: datetime, failures: int, pushed: bool) -> 
         return Trouble("rejected", "denied", now + DENIED)
     outcome = "unavailable" if isinstance(error, Unavailable) else "bug"
     return Trouble(outcome, "unavailable", now + _backoff(failures))
+
+
+def at_pace(ask: Callable[[], Page], stopping: threading.Event) -> Page:
+    """Ask for a page; where the platform allows so many calls a second, wait for the next one, a few times.
+
+    Raises as `ask` does, RateLimited too where the wait is longer than a pace.
+    """
+    for _ in range(PACES):
+        try:
+            return ask()
+        except RateLimited as error:
+            if not 0 < error.retry_after_s <= PACE_S or stopping.wait(error.retry_after_s):
+                raise
+    return ask()
 
 
 def gap_words(account: str, stream: str, gap: Gap) -> str:

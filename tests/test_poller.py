@@ -317,3 +317,20 @@ def test_an_answer_and_its_question_that_come_by_both_ways_at_once_find_each_oth
     poller.tick()
     draining[0].join(20)
     assert sorted(map(str, house.texts())) == ["在吗", "抱歉"]
+
+
+def test_a_pace_of_calls_a_second_is_kept_on_the_spot(house: House) -> None:
+    pace = RateLimited("2 calls a second", retry_after_s=0.001)
+    connector = FakeConnector(mentions=[pace, pace, Page((said(1),), "c1")])
+    house.poller(connector).tick()
+    assert house.texts() == ["你好，还没发货"]
+    assert row(house, "mentions").failures == 0
+
+
+def test_a_pace_that_never_comes_is_waited_for_a_few_times_and_then_put_off(house: House) -> None:
+    connector = FakeConnector(
+        mentions=[RateLimited("2 calls a second", retry_after_s=0.001) for _ in range(99)]
+    )
+    house.poller(connector).tick()
+    assert 1 < len(connector.asked) < 20
+    assert row(house, "mentions").failures == 1

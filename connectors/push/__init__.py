@@ -79,7 +79,7 @@ class PushAccount:
             native_id=self._platform,
             name=None,
             streams={STREAM: "ok"},
-            note="messages come to /callbacks/{account}; docs/push.md has their shape",
+            note="messages come to this account's /callbacks/ address; docs/push.md has their shape",
         )
 
     def poll(self, stream: str, cursor: str | None) -> Page:

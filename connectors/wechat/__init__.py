@@ -102,7 +102,7 @@ class WeChat:
             native_id=self._options.app_id,
             name=None,
             streams=streams,
-            note="messages come to /callbacks/{account}; no API tells whether the platform calls it"
+            note="messages come to this account's /callbacks/ address; no API tells whether the platform calls it"
             + "".join(f"; {told}" for told in self._quotas()),
         )
 
