@@ -20,7 +20,6 @@ deliveries_app = typer.Typer(
 db_app = typer.Typer(no_args_is_help=True, help="The database: upgrade, backup, check.")
 
 Since = typer.Option(help="7d, 12h, or a time such as 2026-03-01T00:00:00Z.")
-Id = typer.Argument(metavar="ID", min=1, max=2**63 - 1)
 
 
 class What(StrEnum):

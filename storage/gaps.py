@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from aggregator.model import Gap
 from storage.schema import gap
@@ -58,14 +58,6 @@ def note_gaps(
         ],
     )
     return tuple(fresh)
-
-
-def count_gaps(connection: Connection) -> dict[tuple[str, bool], int]:
-    """(account, recoverable) → how many were ever noted."""
-    statement = select(gap.c.account, gap.c.recoverable, func.count()).group_by(
-        gap.c.account, gap.c.recoverable
-    )
-    return {(row[0], bool(row[1])): row[2] for row in connection.execute(statement)}
 
 
 def _inside(

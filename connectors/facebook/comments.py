@@ -179,9 +179,11 @@ def _due(at: CommentsCursor, platform_ms: int) -> CommentsCursor:
         if live[name].seen != live[name].active or live[name].active >= platform_ms - RECENT_MS
     ]
     waiting = sorted(set(kept) - set(moved), key=lambda name: (live[name].visited or 0, name))
-    return replace(
-        at, posts={name: live[name] for name in kept}, todo=(*moved, *waiting[:ROTATION])
-    )
+    posts = {
+        name: live[name] if rank < WATCHED_POSTS else replace(live[name], known={})
+        for rank, name in enumerate(kept)
+    }
+    return replace(at, posts=posts, todo=(*moved, *waiting[:ROTATION]))
 
 
 def _visited(

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from aggregator.model import Kind, Message
+from connectors.facebook.comments import WATCHED_POSTS, CommentsCursor, Post, _due
 from tests.connectors.test_facebook_quota import ANN, NOON, Stage
 
 
@@ -171,3 +172,14 @@ def test_what_is_remembered_of_a_list_has_a_bound(stage: Stage) -> None:
             break
     assert cursor is not None
     assert len(cursor) < 20_000
+
+
+def test_a_cursor_knows_the_words_of_the_most_active_posts_only() -> None:
+    now_ms = 1_772_589_600_000
+    posts = {
+        f"1_{number}": Post(now_ms - number * 1000, None, known={"c": [1, 2]})
+        for number in range(WATCHED_POSTS + 5)
+    }
+    kept = _due(CommentsCursor(posts=posts), now_ms).posts
+    assert len(kept) == WATCHED_POSTS + 5
+    assert [name for name, post in kept.items() if post.known] == list(posts)[:WATCHED_POSTS]
