@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 IMAGE ?= inboxd
 
-.PHONY: run test lint bench image pictures clean
+.PHONY: run test lint bench evaluate image pictures clean
 
 run: .venv/.run
 	@$(BIN)/inboxd run
@@ -21,6 +21,10 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m bench
+
+# SETS=folder: the public research sets, which cannot ship; without it only our own labelled messages.
+evaluate: .venv/.dev
+	$(BIN)/python -m bench.evaluate $(SETS)
 
 image:
 	docker build --tag $(IMAGE) .
