@@ -21,8 +21,9 @@ from storage.columns import (
     an_int,
     metadata,
 )
+from storage.schema_watch import checkup, trouble
 
-__all__ = ["metadata"]
+__all__ = ["checkup", "metadata", "trouble"]
 
 BACKFILL = "#backfill"  # what the name of a stream's lane of history ends in
 
