@@ -14,6 +14,7 @@ from aggregator.triage.files import Parsed
 from aggregator.triage.keywords import Lists, Notes, hidden, lexicon, vetoed
 from aggregator.triage.parts import example, facts, limits
 from aggregator.triage.priority import MATRIX
+from aggregator.triage.regexes import Regex, Regexes
 from aggregator.triage.routing import check_escalations, compile_routes
 from aggregator.triage.rule import Effect, Rule
 from aggregator.triage.ruleset import Engine, Ruleset
@@ -100,6 +101,7 @@ class _Rules:
         self.complete = complete
         self.slots: list[list[Keyword]] = []
         self.exacts: list[list[Keyword]] = []
+        self.regexes: dict[int, tuple[Regex, ...]] = {}
         self.rules: dict[str, Rule] = {}
         self.examples: list[Example] = []
         self.asks_language = False
@@ -163,6 +165,7 @@ class _Rules:
             folder=self.lists.folder,
             scanner=Scanner(self.slots),
             exact=Scanner(self.exacts) if any(self.exacts) else None,
+            regexes=Regexes(self.regexes) if any(self.regexes.values()) else None,
             by_slot=by_slot,
             wordless=tuple(wordless),
             asks_language=asks_language,
@@ -196,6 +199,10 @@ class _Rules:
         if node.exact:
             found = self.lists.exact(parsed, (*loc, "exact"), node.exact)
             groups.append(Group(self._slot((), found)))
+        if node.regex:
+            slot = self._slot(())
+            self.regexes[slot] = self.lists.regexes(parsed, (*loc, "regex"), node.regex)
+            groups.append(Group(slot))
         if node.count:
             at: Loc = (*loc, "count")
             found = self.lists.read(parsed, (*at, "of"), node.count.of)

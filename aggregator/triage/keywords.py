@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aggregator.triage.files import Parsed
 from aggregator.triage.finding import Finding, Severity, finding
+from aggregator.triage.regexes import LARGEST_TOGETHER, MOST, Regex, regex
 from aggregator.triage.scan import Scanner
 from aggregator.triage.schema import LexiconFile, RuleFile
 from aggregator.triage.sentiment import Lexicon, Slot
@@ -41,6 +42,8 @@ class Lists:
     keywords: dict[str, tuple[Keyword, ...]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     _where: dict[str, tuple[Parsed, Loc]] = field(default_factory=dict)
+    _regexes: int = 0
+    _steps: int = 0
 
     def add(self, parsed: Parsed, content: RuleFile) -> None:
         for name, items in content.lists.items():
@@ -103,6 +106,26 @@ class Lists:
                 found.append(exact(item))
             except ValueError as error:
                 self.notes.error(parsed, (*loc, at), "keyword", str(error))
+        return tuple(found)
+
+    def regexes(self, parsed: Parsed, loc: Loc, items: Sequence[str]) -> tuple[Regex, ...]:
+        found = []
+        for at, item in enumerate(items):
+            try:
+                one = regex(item)
+            except ValueError as error:
+                self.notes.error(parsed, (*loc, at), "regex", str(error))
+                continue
+            self._regexes += 1
+            self._steps += one.size
+            if self._regexes > MOST or self._steps > LARGEST_TOGETHER:
+                said = (
+                    f"too many regexes (at most {MOST}, and {LARGEST_TOGETHER} steps together); "
+                    "words in any cost nothing: use them"
+                )
+                self.notes.error(parsed, (*loc, at), "regex", said)
+                continue
+            found.append(one)
         return tuple(found)
 
     def unused(self) -> None:

@@ -13,6 +13,7 @@ from aggregator.triage.examples import Example
 from aggregator.triage.negation import Negation
 from aggregator.triage.priority import MATRIX, Matrix, merge
 from aggregator.triage.reading import LIMIT, Reading
+from aggregator.triage.regexes import Regexes
 from aggregator.triage.routes import Route, RouteRule, choose
 from aggregator.triage.rule import Fired, Rule
 from aggregator.triage.scan import Hit, Scanner
@@ -44,6 +45,7 @@ class Engine:
     folder: Folder
     scanner: Scanner
     exact: Scanner | None
+    regexes: Regexes | None
     by_slot: Mapping[int, Sequence[Rule]]
     wordless: Sequence[Rule]
     asks_language: bool = False
@@ -91,6 +93,8 @@ class Ruleset:
         found = engine.scanner.scan(reading.text)
         if engine.exact is not None:
             _scan_exact(engine.exact, reading, found)
+        if engine.regexes is not None:
+            _scan_exact(engine.regexes, reading, found)
         if not found and not engine.wordless:
             return reading, [], NEUTRAL
         negation = Negation(
@@ -151,7 +155,7 @@ class Ruleset:
         return replace(subject, lang=language(subject.text))
 
 
-def _scan_exact(scanner: Scanner, reading: Reading, found: dict[int, list[Hit]]) -> None:
+def _scan_exact(scanner: Scanner | Regexes, reading: Reading, found: dict[int, list[Hit]]) -> None:
     for number, text in reading.originals():
         for slot, hits in scanner.scan(text).items():
             for hit in hits:

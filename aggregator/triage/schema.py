@@ -63,7 +63,6 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Keywords = Annotated[Words, AfterValidator(_some)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
 Level = Annotated[int, Field(ge=0, le=3)]
-NotYet = Annotated[Any, _not_yet("use any, exact, mask and not")]
 NoTune = Annotated[Any, _not_yet("change the rule itself")]
 
 
@@ -113,12 +112,13 @@ class Group(Written):
     any: Keywords | None = None
     exact: Keywords | None = None
     count: Count | None = None
-    regex: NotYet = None
+    regex: Keywords | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Group:
-        if sum(one is not None for one in (self.any, self.exact, self.count)) != 1:
-            raise ValueError("a group has one of any, exact and count; split it")
+        matchers = (self.any, self.exact, self.regex, self.count)
+        if sum(one is not None for one in matchers) != 1:
+            raise ValueError("a group has one of any, exact, regex and count; split it")
         return self
 
 
@@ -137,7 +137,7 @@ class When(Facts):
     any: Keywords | None = None
     exact: Keywords | None = None
     count: Count | None = None
-    regex: NotYet = None
+    regex: Keywords | None = None
     all: Annotated[tuple[Group, ...], AfterValidator(_some)] | None = None
     within: Annotated[int, Field(ge=1)] | None = None
     not_: Keywords | None = Field(None, alias="not")
@@ -149,7 +149,7 @@ class When(Facts):
     @model_validator(mode="after")
     def _sense(self) -> When:
         if not self.model_fields_set - {"not_", "mask", "negation", "part", "within"}:
-            raise ValueError("nothing to match; add any, all, exact, count or a fact")
+            raise ValueError("nothing to match; add any, all, exact, regex, count or a fact")
         if self.within is not None and not self.all:
             raise ValueError("within needs all: it is the span that its groups fit in")
         return self

@@ -44,7 +44,7 @@ WRONG = [
     (_rule("{any: [退款]}", then="{urgency: 4}"), "schema", "5:21", "less than or equal to 3"),
     (_rule("{any: [退款]}", then="{urgency: high}"), "schema", "5:21", "must be a whole number"),
     (_rule("{any: [退款], any: [退]}"), "syntax", "4:23", "stands already in line 4"),
-    (_rule("{any: [退款], regex: [退.*]}"), "schema", "4:30", "not read yet; use any, exact"),
+    (_rule("{regex: ['(?<!不)好']}"), "regex", "4:20", "no lookbehind and no lookahead; use mask:"),
     (_rule("{any: [退款], within: 5}"), "schema", "4:11", "within needs all"),
     (_rule("{not: [退款]}"), "schema", "4:11", "nothing to match"),
     (_rule("{all: [{any: [退], exact: [款]}]}"), "schema", "4:18", "a group has one of"),

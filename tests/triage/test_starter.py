@@ -181,7 +181,6 @@ def test_what_is_not_read_yet_is_refused_and_not_ignored() -> None:
 
     for text in (
         "tune: [{rules: [safety-incident], add_any: [冒火], status: shadow}]",
-        "rules: [{id: by-regex, when: {regex: ['退.款']}}]",
     ):
         with pytest.raises(SettingsError, match="not read yet"):
             load_texts({"mine.yaml": dedent(text)})
