@@ -108,6 +108,7 @@ ONE_PLACE = {
     "requests": "aggregator.http",
     "uvicorn": "aggregator.web",
     "ahocorasick_rs": "aggregator.triage",
+    "numpy": "aggregator.triage",
     "holidays": "aggregator.sla",
 }
 
