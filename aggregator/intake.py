@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aggregator.model import (
+    UNDELIVERED,
     Backfill,
     Contact,
     ConversationState,
     Decision,
     Direction,
     Entry,
+    Fill,
     Kind,
     Known,
     Message,
@@ -26,6 +28,7 @@ from aggregator.model import (
     Verdict,
     Version,
 )
+from aggregator.readings import bare, marks, newer
 from aggregator.sla.waits import whole_ms
 from aggregator.telling import Teller
 from aggregator.threads import Draft, conversation_key, opened, over, settle, subject
@@ -94,6 +97,7 @@ class _Intake:
         self.changed_contacts: dict[str, Contact] = {}
         self.messages: list[StoredMessage] = []
         self.versions: list[Version] = []
+        self.fills: list[Fill] = []
         self.waiting = list(known.waiting)
         self.adopted: dict[int, int] = {}
         self.touched: dict[int, Draft] = {}
@@ -105,7 +109,7 @@ class _Intake:
         for message in messages:
             earlier = read.get(message.key)
             self.repeated += earlier is not None
-            read[message.key] = message if earlier is None else _newer(earlier, message)
+            read[message.key] = message if earlier is None else newer(earlier, message)
         for key, message in read.items():
             if (before := self.known.seen.get(key)) is not None:
                 self._again(message, before)
@@ -119,6 +123,7 @@ class _Intake:
         return Decision(
             messages=tuple(self.messages),
             versions=tuple(self.versions),
+            fills=tuple(self.fills),
             contacts=tuple(self.changed_contacts.values()),
             conversations=tuple(draft.conversation for draft in self.touched.values()),
             clocks={id: draft.clocks for id, draft in self.touched.items()},
@@ -151,9 +156,16 @@ class _Intake:
             and (before.deleted_at is None or restored)
             and (before.edited_at is None or whole_ms(message.edited_at) > before.edited_at)
         )
-        if not (withdrawn or edited or restored):
+        if not withdrawn:
+            self._fill(message, before)
+        # Its end was told before its words: they are kept, and it stays withdrawn.
+        late = before.deleted_at is not None and before.text is None and message.text is not None
+        if not (withdrawn or edited or restored or late):
             self.repeated += 1
             return
+        if late and not (edited or restored):
+            message = replace(message, deleted_at=before.deleted_at)
+        message = replace(message, marks=marks(before, message))
         verdict = None
         if edited and not withdrawn and before.direction is Direction.INBOUND:
             verdict = self._judge(message)
@@ -171,17 +183,47 @@ class _Intake:
                 draft.fresh.append((clamped(message.edited_at, self.now), message))
         if withdrawn or restored:
             at = clamped(message.deleted_at, self.now) if withdrawn else None
+            failed = UNDELIVERED in message.marks
             draft.entries = [
-                replace(entry, withdrawn_at=at) if entry.message_id == before.message_id else entry
+                replace(entry, withdrawn_at=at, undelivered=failed)
+                if entry.message_id == before.message_id
+                else entry
+                for entry in draft.entries
+            ]
+
+    def _fill(self, message: Message, before: Seen) -> None:
+        """What a callback did not tell, a list may: the author's name, a link, when it was first written."""
+        told = {
+            "name": message.author is not None and message.author.name is not None,
+            "url": message.url is not None,
+            "time": message.sent_at is not None and "time.edit" not in message.marks,
+        }
+        lacked = frozenset(what for what in before.lacks if told[what])
+        if not lacked:
+            return
+        self.fills.append(Fill(before.message_id, message, lacked))
+        known_people = len(self.changed_contacts)
+        self._contact(message)
+        draft = self.drafts.get(before.conversation_id or 0)
+        if draft is None:
+            return
+        if len(self.changed_contacts) > known_people:  # the card names them now
+            draft.changed = True
+            self.touched[draft.conversation.id] = draft
+        if "time" in lacked:
+            at = clamped(message.sent_at, self.now)
+            self.touched[draft.conversation.id] = draft
+            draft.entries = [
+                replace(entry, at=at) if entry.message_id == before.message_id else entry
                 for entry in draft.entries
             ]
 
     def _take(self, message: Message) -> None:
-        at = clamped(message.sent_at, self.now)
+        at = clamped(message.sent_at or message.deleted_at, self.now)
         history = at < self.first_poll_at
         if history and self.account.backfill is Backfill.SKIP:
             self.skipped += 1
-        elif message.deleted_at is not None and message.text is None:
+        elif bare(message) and UNDELIVERED not in message.marks:
             self.skipped += 1  # withdrawn before we ever saw it
         elif message.direction is Direction.INBOUND:
             self._take_inbound(message, at, history=history)
@@ -334,18 +376,6 @@ class _Intake:
             stored.received_at,
             withdrawn_at=None if gone_at is None else clamped(gone_at, self.now),
             history=self._quiet(at),
+            undelivered=UNDELIVERED in stored.message.marks,
         )
         draft.entries.append(entry)
-
-
-def _newer(first: Message, second: Message) -> Message:
-    """Of two readings of one message, the one that says more: a deletion, then the later edit."""
-    if second.deleted_at is not None:
-        return second if second.text is not None else replace(first, deleted_at=second.deleted_at)
-    if first.deleted_at is not None and second.restored_at is None:
-        return first
-    if second.edited_at is not None and (
-        first.edited_at is None or second.edited_at > first.edited_at
-    ):
-        return second
-    return first

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, case, func, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, case, func, select
 
 from aggregator.model import (
+    UNDELIVERED,
     Clock,
     ClockEvent,
     Contact,
@@ -52,6 +53,10 @@ _SEEN = (
         message.c.edited_at,
         message.c.deleted_at,
         message.c.restored_at,
+        message.c.author_id,
+        message.c.author_name,
+        message.c.url,
+        message.c.marks,
     )
     .join_from(dedup, message, message.c.id == dedup.c.message_id)
     .where(dedup.c.account == _OURS, among(dedup.c.native_key, "keys"))
@@ -90,6 +95,7 @@ _ENTRIES = (
         message.c.sent_at,
         message.c.received_at,
         message.c.deleted_at,
+        message.c.marks,
         message.c.history,
     )
     .where(among(message.c.conversation_id, "ids"))
@@ -188,10 +194,21 @@ def _seen(
                 opt_time(row.edited_at),
                 opt_time(row.deleted_at),
                 opt_time(row.restored_at),
+                _lacks(row),
+                message_rows.unwords(row.marks),
             )
         if row.native_key in answered and row.conversation_id is not None:
             replied[answered[row.native_key]] = row.conversation_id
     return seen, replied
+
+
+def _lacks(row: Row[Any]) -> frozenset[str]:
+    lacks = {
+        "name": row.author_id is not None and row.author_name is None,
+        "url": row.url is None,
+        "time": "time.edit" in message_rows.unwords(row.marks),
+    }
+    return frozenset(what for what, missing in lacks.items() if missing)
 
 
 def _waiting(
@@ -253,6 +270,7 @@ def _entries(connection: Connection, ids: Collection[int]) -> defaultdict[int, l
                 received_at=from_ms(row.received_at),
                 withdrawn_at=opt_time(row.deleted_at),
                 history=bool(row.history),
+                undelivered=UNDELIVERED in message_rows.unwords(row.marks),
             )
         )
     return entries

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from aggregator.model import Clock, Conversation, Decision, Delivery, Gap, Version
+from aggregator.model import Clock, Conversation, Decision, Delivery, Fill, Gap, Version
 from storage import conversation_rows, message_rows
 from storage.gaps import note_gaps
 from storage.known import known
@@ -244,6 +244,8 @@ def _store(connection: Connection, decision: Decision, now: datetime) -> None:
     )
     for version in decision.versions:
         _new_version(connection, version, now)
+    for fill in decision.fills:
+        _fill(connection, fill)
     _adopt(connection, decision.adopted)
     new = {c.id for c in fresh}
     _replace_clocks(connection, decision.clocks, new)
@@ -281,7 +283,7 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
     ).where(this)
     connection.execute(insert(message_version).from_select(message_version.c.keys(), kept))
     m = version.message
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"marks": message_rows.words(m.marks)}
     if m.deleted_at is not None:
         values["deleted_at"] = to_ms(m.deleted_at)
     elif m.restored_at is not None:
@@ -293,7 +295,6 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
             "quoted": None if m.quoted is None else clean(m.quoted),
             "attachments": message_rows.attachments_text(m.attachments),
             "edited_at": opt_ms(m.edited_at),
-            "marks": message_rows.words(m.marks),
         }
     if version.verdict is not None:
         verdict = message_rows.verdict_values(version.verdict)
@@ -304,6 +305,22 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
     if m.raw:
         raw = message_rows.raw_row(version.message_id, m.raw, now)
         bulk_insert(connection, message_raw, [raw], replace="message_id")
+
+
+def _fill(connection: Connection, fill: Fill) -> None:
+    """Write what was not known of a message; what was known stays."""
+    m = fill.message
+    values: dict[str, Any] = {}
+    if "name" in fill.told and m.author is not None and m.author.name is not None:
+        values["author_name"] = func.coalesce(message.c.author_name, clean(m.author.name))
+    if "url" in fill.told and m.url is not None:
+        values["url"] = clean(m.url)
+    if "time" in fill.told:
+        values["sent_at"] = opt_ms(m.sent_at)
+        values["marks"] = message_rows.words(m.marks)
+        if m.reply_to is not None:
+            values["reply_to"] = func.coalesce(message.c.reply_to, clean(m.reply_to))
+    connection.execute(update(message).where(message.c.id == fill.message_id).values(values))
 
 
 def _adopt(connection: Connection, adopted: Mapping[int, int]) -> None:

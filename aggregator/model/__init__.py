@@ -1,7 +1,8 @@
 """The vocabulary: what the daemon passes around. Times are aware UTC; ids of ours are 63-bit ints."""
 
-from aggregator.model.decision import Decision, Known, KnownConversation, Seen, Version
+from aggregator.model.decision import Decision, Fill, Known, KnownConversation, Seen, Version
 from aggregator.model.message import (
+    UNDELIVERED,
     Accepted,
     Attachment,
     Author,
@@ -34,6 +35,7 @@ from aggregator.model.stored import (
 from aggregator.model.verdict import Match, Priority, Verdict
 
 __all__ = [
+    "UNDELIVERED",
     "Accepted",
     "Aim",
     "Attachment",
@@ -51,6 +53,7 @@ __all__ = [
     "DeliveryState",
     "Direction",
     "Entry",
+    "Fill",
     "Gap",
     "Identity",
     "Kind",

@@ -13,7 +13,8 @@ from aggregator.model.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the store has of a message that came again."""
+    """What the store has of a message that came again. `lacks`: what another reading of it may tell yet:
+    `name` of its author, `url`, `time` (only that of an edit is known)."""
 
     message_id: int
     conversation_id: int | None
@@ -22,6 +23,8 @@ class Seen:
     edited_at: datetime | None
     deleted_at: datetime | None
     restored_at: datetime | None = None
+    lacks: frozenset[str] = frozenset()
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """What a message was stored without and `message`, the same again, tells: of `told`, in words of Seen.lacks."""
+
+    message_id: int
+    message: Message
+    told: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Everything one page changes, to be stored in one transaction.
 
@@ -73,6 +85,7 @@ class Decision:
 
     messages: tuple[StoredMessage, ...] = ()
     versions: tuple[Version, ...] = ()
+    fills: tuple[Fill, ...] = ()
     contacts: tuple[Contact, ...] = ()
     conversations: tuple[Conversation, ...] = ()
     clocks: Mapping[int, tuple[Clock, ...]] = field(default_factory=dict)

@@ -1,0 +1,71 @@
+"""What a callback does not tell of a message, a list may fill in later: one message, and no new version of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from aggregator.model import Author, Message, Page
+from storage import history
+from storage.engine import Database
+from tests.conftest import NOW
+from tests.fakes import FakeConnector, House, said
+
+LISTED = replace(
+    said(1, "被扣了两次款", sent_at=NOW + timedelta(seconds=1)),
+    author=Author(native_id="c1", name="陈美玲"),
+    url="https://site.example/inbox/1",
+)
+PUSHED = replace(LISTED, author=Author(native_id="c1"), url=None)
+
+
+@pytest.fixture
+def house(db: Database) -> Iterator[House]:
+    house = House(db)
+    yield house
+    house.end()
+
+
+def read(house: House, *given: Message) -> dict[str, object]:
+    pages = [Page((), "0"), *(Page((one,), str(n)) for n, one in enumerate(given, 1))]
+    poller = house.poller(FakeConnector(messages=pages))
+    for _ in pages:
+        poller.wake("messages")
+        poller.tick()
+        house.clock.on(seconds=10)
+    [row] = house.rows(history.messages)
+    return row
+
+
+def test_a_name_and_a_link_that_come_later_are_filled_in(house: House) -> None:
+    row = read(house, PUSHED, LISTED)
+    assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": None}
+    assert row["url"] == LISTED.url
+    assert row["edited_at"] is None
+
+
+def test_what_is_known_is_not_replaced_by_another_reading(house: House) -> None:
+    other = replace(
+        LISTED, author=Author("c1", "别人"), url="https://site.example/else", text="别的"
+    )
+    row = read(house, LISTED, other, PUSHED)
+    assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": None}
+    assert (row["url"], row["text"]) == (LISTED.url, "被扣了两次款")
+
+
+def test_an_edit_that_came_first_gets_the_time_of_the_message_and_its_clock_too(
+    house: House,
+) -> None:
+    edited_at = NOW + timedelta(seconds=5)
+    edit = replace(
+        PUSHED, text="被扣了三次款", sent_at=edited_at, edited_at=edited_at, marks=("time.edit",)
+    )
+    row = read(house, edit, PUSHED)
+    assert row["text"] == "被扣了三次款"
+    assert row["sent_at"] == "2026-03-04T02:00:01.000Z"
+    assert row["edited_at"] == "2026-03-04T02:00:05.000Z"
+    started = {one["started_at"] for one in house.rows(history.clocks)}
+    assert started == {"2026-03-04T02:00:01.000Z"}
