@@ -47,6 +47,7 @@ LOOK_S = 5.0  # an account is looked at so often, whether anything is due or not
 APART_S = 1.0  # the same, where another process takes the callbacks in, or the messages
 RAW_KEPT = timedelta(days=14)
 LOOK_AT_RULES_S = 2.0
+LOOK_AT_OPS_S = 60.0
 WATCH_CLOCKS_S = 1.0
 
 log = structlog.get_logger()
@@ -105,7 +106,7 @@ class Daemon:
         self._rules_reported(self.book.problems)
         self._save_rules()
         accounts = [one for one in settings.accounts.values() if not one.paused]
-        self.ticker = Ticker(jobs=2 * len(accounts) + 7, now=utc_now)
+        self.ticker = Ticker(jobs=2 * len(accounts) + 9, now=utc_now)
         self._receivers: dict[str, Any] = {}
         self.server: Any = None
         if "deliver" in self.roles:
@@ -142,6 +143,7 @@ class Daemon:
             sender.start()
         self.ticker.every(RENEW_S, "leases", self.leases.renew)
         self.ticker.every(LOOK_AT_RULES_S, "rules", self._look_at_rules)
+        self.ticker.every(LOOK_AT_OPS_S, "ops", self.ops.refresh)
         if "deliver" in self.roles:
             self.ticker.every(WATCH_CLOCKS_S, "clocks", self.escalation.tick)
             self.ticker.every(3600, "housekeeping", self._housekeeping)

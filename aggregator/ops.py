@@ -14,7 +14,7 @@ import structlog
 from aggregator.errors import Unavailable
 from aggregator.model import Delivery, DeliveryState, NoticeKind, Priority
 from storage.engine import Database
-from storage.outbox import enqueue
+from storage.troubles import begin_trouble, end_trouble, open_troubles
 
 OPS = "ops"
 AGAIN = timedelta(
@@ -30,8 +30,9 @@ log = structlog.get_logger()
 class Ops:
     """Tells the destination named `ops`, or the log where there is none. Never raises.
 
-    A trouble that lasts is told once, and once more when it is over; after a restart it is told anew. A
-    store that cannot be written just now is asked again with the next repeat of the trouble.
+    A trouble that lasts is told once, and once more when it is over, however many processes see it and
+    however often they are started meanwhile: what was told is in the store. A store that cannot be written
+    just now is asked again with the next repeat of the trouble.
     """
 
     def __init__(
@@ -48,57 +49,87 @@ class Ops:
         self._told = told
         self._lock = threading.Lock()
         self._open: set[str] = set()
-        self._last: dict[str, datetime] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look which troubles are open: another process may have told of one that this one sees end."""
+        try:
+            with self._db.read() as conn:
+                found = open_troubles(conn)
+        except Unavailable as error:
+            log.warning("ops.not_refreshed", reason=error.reason)
+            return
+        with self._lock:
+            self._open = set(found)
 
     def broken(self, key: str, text: str, *, changed: bool = False) -> None:
-        """Something a person should mend. Repeats are not told; `changed`: there is something new about it."""
-        now = self._now()
-        with self._lock:
-            last = self._last.get(key)
-            if not changed and (key in self._open or (last is not None and now - last < AGAIN)):
-                return
-            self._open.add(key)
-            self._last[key] = now
-        if not self._tell(key, "broken", f"⚠️ {text}", now):
-            with self._lock:
-                self._open.discard(key)
-                self._last.pop(key, None)
+        """Something a person should mend. Repeats are not told; `changed`: other words about it are."""
+        self._begin(key, text, changed=changed, over=False)
 
     def mended(self, key: str, text: str) -> None:
         """The trouble of that key is over; says nothing where none was told."""
         with self._lock:
             if key not in self._open:
                 return
+        row = self._row(key, "mended", f"✅ {text}", self._now())
+        try:
+            told = self._db.write(lambda conn: end_trouble(conn, key, notice=row))
+        except Unavailable as error:
+            log.warning("ops.not_told", about=key, reason=error.reason)
+            return
+        with self._lock:
             self._open.discard(key)
-        self._tell(key, "mended", f"✅ {text}", self._now())
+        if told:
+            self._say(key, f"✅ {text}")
 
     def lost(self, key: str, text: str) -> None:
         """Something has happened that is over already; of several within an hour the first is told."""
-        self.broken(key, text)
+        self._begin(key, text, changed=False, over=True)
+
+    def _begin(self, key: str, text: str, *, changed: bool, over: bool) -> None:
         with self._lock:
-            self._open.discard(key)
-
-    def notice(self, key: str, text: str) -> Delivery | None:
-        """A row to be stored together with what it tells of; None where there is no `ops`. Logged at once."""
-        return self._row(key, "noted", f"⚠️ {text}", self._now())
-
-    def _tell(self, key: str, what: str, text: str, now: datetime) -> bool:
-        row = self._row(key, what, text, now)
-        if row is None:
-            return True
+            if key in self._open and not changed:
+                return
+        now = self._now()
+        words = f"⚠️ {text}"
+        row = self._row(key, "broken", words, now)
         try:
-            self._db.write(lambda conn: enqueue(conn, [row]))
+            told = self._db.write(
+                lambda conn: begin_trouble(
+                    conn,
+                    key,
+                    text,
+                    now=now,
+                    not_since=now - AGAIN,
+                    changed=changed,
+                    over=over,
+                    notice=row,
+                )
+            )
         except Unavailable as error:
-            log.warning("ops.not_told", about=key, reason=error.reason)
-            return False
-        self._told({OPS})
-        return True
+            log.warning("ops.not_told", about=key, reason=error.reason, text=bounded(words))
+            return
+        if told:
+            with self._lock:
+                if not over:
+                    self._open.add(key)
+            self._say(key, words)
+
+    def _say(self, key: str, text: str) -> None:
+        log.warning("ops.notice", about=key, text=bounded(text))
+        if self._present:
+            self._told({OPS})
+
+    def notice(self, key: str, text: str, *, mark: str = "⚠️") -> Delivery | None:
+        """A row to be stored together with what it tells of; None where there is no `ops`. Logged at once."""
+        words = f"{mark} {text}"
+        log.warning("ops.notice", about=key, text=bounded(words))
+        return self._row(key, "noted", words, self._now())
 
     def _row(self, key: str, what: str, text: str, now: datetime) -> Delivery | None:
-        text = bounded(text)
-        log.warning("ops.notice", about=key, text=text)
         if not self._present:
             return None
+        text = bounded(text)
         # Replicas, and a process that is started again and again, make the same key within an hour.
         hour = int(now.timestamp() // AGAIN.total_seconds())
         words = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
