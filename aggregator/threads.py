@@ -103,7 +103,11 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
     """
     conversation = draft.conversation
     inbound = [entry.at for entry in draft.entries if entry.direction is Direction.INBOUND]
-    outbound = [entry.at for entry in draft.entries if entry.direction is Direction.OUTBOUND]
+    outbound = [
+        entry.at
+        for entry in draft.entries
+        if entry.direction is Direction.OUTBOUND and not entry.undelivered
+    ]
     conversation = replace(
         _windowed(conversation, draft.added),
         last_inbound_at=max(inbound, default=None),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+UNDELIVERED = "send.failed"  # a mark of ours: the platform took the message, and it never arrived
+
 
 class Kind(StrEnum):
     """What the object is on its platform (interface.md, "What the exported words are")."""

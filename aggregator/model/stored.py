@@ -71,6 +71,7 @@ class Entry:
     received_at: datetime
     withdrawn_at: datetime | None = None
     history: bool = False  # came with a backfill: starts no clock
+    undelivered: bool = False  # ours, and it never reached the customer: it answers nothing
 
 
 class ClockKind(StrEnum):

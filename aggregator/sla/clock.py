@@ -47,7 +47,7 @@ def clocks(
     does not.
     """
     facts = Facts(targets, tuple(aims), version, whole_ms(now), stored)
-    ordered = in_order(entries)
+    ordered = in_order(one for one in entries if not one.undelivered)
     ends = _ends(stored, resolved_at, closed_at)
     found = [response(wait, facts) for wait in waits(ordered, ends)]
     if any(target.resolution for target in targets.targets.values()):
