@@ -197,6 +197,7 @@ class _Intake:
             "name": message.author is not None and message.author.name is not None,
             "url": message.url is not None,
             "time": message.sent_at is not None and "time.edit" not in message.marks,
+            "attachments": bool(message.attachments),
         }
         lacked = frozenset(what for what in before.lacks if told[what])
         if not lacked:

@@ -57,6 +57,7 @@ _SEEN = (
         message.c.author_name,
         message.c.url,
         message.c.marks,
+        message.c.attachments,
     )
     .join_from(dedup, message, message.c.id == dedup.c.message_id)
     .where(dedup.c.account == _OURS, among(dedup.c.native_key, "keys"))
@@ -207,6 +208,7 @@ def _lacks(row: Row[Any]) -> frozenset[str]:
         "name": row.author_id is not None and row.author_name is None,
         "url": row.url is None,
         "time": "time.edit" in message_rows.unwords(row.marks),
+        "attachments": row.attachments == "[]" and row.edited_at is None,
     }
     return frozenset(what for what, missing in lacks.items() if missing)
 

@@ -315,6 +315,8 @@ def _fill(connection: Connection, fill: Fill) -> None:
         values["author_name"] = func.coalesce(message.c.author_name, clean(m.author.name))
     if "url" in fill.told and m.url is not None:
         values["url"] = clean(m.url)
+    if "attachments" in fill.told:
+        values["attachments"] = message_rows.attachments_text(m.attachments)
     if "time" in fill.told:
         values["sent_at"] = opt_ms(m.sent_at)
         values["marks"] = message_rows.words(m.marks)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from aggregator.model import Author, Message, Page
+from aggregator.model import Attachment, Author, Message, Page
 from storage import history
 from storage.engine import Database
 from tests.conftest import NOW
@@ -45,6 +45,17 @@ def test_a_name_and_a_link_that_come_later_are_filled_in(house: House) -> None:
     assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": None}
     assert row["url"] == LISTED.url
     assert row["edited_at"] is None
+
+
+def test_what_hangs_on_a_message_and_was_not_told_is_filled_in_unless_an_edit_took_it_away(
+    house: House,
+) -> None:
+    sticker = replace(LISTED, attachments=(Attachment("sticker", "https://site.example/s.png"),))
+    row = read(house, PUSHED, sticker)
+    assert [one["kind"] for one in row["attachments"]] == ["sticker"]  # type: ignore[index]
+    edited = replace(LISTED, text="没有了", edited_at=NOW + timedelta(seconds=9))
+    row = read(house, edited, sticker)
+    assert row["attachments"] == []
 
 
 def test_what_is_known_is_not_replaced_by_another_reading(house: House) -> None:

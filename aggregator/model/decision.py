@@ -14,7 +14,7 @@ from aggregator.model.verdict import Verdict
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the store has of a message that came again. `lacks`: what another reading of it may tell yet:
-    `name` of its author, `url`, `time` (only that of an edit is known)."""
+    `name` of its author, `url`, `attachments`, `time` (only that of an edit is known)."""
 
     message_id: int
     conversation_id: int | None

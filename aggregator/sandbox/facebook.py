@@ -46,6 +46,8 @@ class FacebookStandin(Standin):
         salt: int | None = None,
         conversations_per_second: float = 2.0,
         tick: Callable[[], float] = time.monotonic,
+        attempts: int = 3,
+        retry_s: float = 0.2,
     ) -> None:
         super().__init__(now)
         self.salt = secrets.randbits(20) if salt is None else salt
@@ -64,7 +66,8 @@ class FacebookStandin(Standin):
         self.instagram = Who(str(17_841_400_000_000_000 + self.salt), brand.lower())
         self.edges = Edges(Page(self.page, brand.lower(), self.instagram))
         self.graph = Graph(self.page, self.edges.rows)
-        self.hooks = Hooks(self.page, self.apps, Caller("facebook", now, retry_s=0.2), now)
+        caller = Caller("facebook", now, attempts=attempts, retry_s=retry_s)
+        self.hooks = Hooks(self.page, self.apps, caller, now)
         self.writes = Writes(self.edges, self.page, now, self.comment, self.letter)
         self.bare_comment_ids = False
         self.hide_from = False
@@ -89,6 +92,7 @@ class FacebookStandin(Standin):
             "page_id": self.page.id,
             "access_token": self.gate.page_token,
             "app_secret": self.gate.app_secret,
+            "verify_token": self.hooks.verify_token,
             "base_url": self.base_url,
         }
 

@@ -96,7 +96,8 @@ class Hooks:
                 self._change("mention", {**told, "item": "post"}, at)
             return
         if post.attachment and verb != "remove":
-            told |= {"item": "photo", "link": attachment_url(post)}
+            item = {"video": "video", "link": "share"}.get(post.attachment, "photo")
+            told |= {"item": item, "link": attachment_url(post)}
         self._change("feed", {**told, **self._author(post.author, post.anonymous)}, at)
 
     def comment(self, comment: Comment, verb: str, at: datetime) -> None:
@@ -112,8 +113,9 @@ class Hooks:
         if verb != "remove":
             told["message"] = comment.message or ""
             told["post"] = {"id": comment.post.id, "permalink_url": comment.post.url}
-            if comment.attachment == "image":
-                told["photo"] = attachment_url(comment)
+            if comment.attachment in ("image", "sticker", "video"):
+                key = "video" if comment.attachment == "video" else "photo"
+                told[key] = attachment_url(comment)
         self._change("ratings" if "_" not in comment.post.id else "feed", told, at)
 
     def review(self, review: Review, verb: str, at: datetime) -> None:

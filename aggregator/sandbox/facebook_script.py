@@ -20,7 +20,8 @@ def play(page: FacebookStandin, line: Line, at: datetime, told: Mapping[str, Tru
     if line.action != "say":
         return _changed(page, line, at, told[line.to or ""])
     if line.kind == "direct_message":
-        return _direct(page, line, at, told)
+        # Webhooks tell milliseconds and lists whole seconds: in a script both are the same.
+        return _direct(page, line, at.replace(microsecond=0), told)
     if line.kind == "comment" or (line.who is None and line.to):
         return _comment(page, line, at, told)
     if line.kind == "review" and line.who:

@@ -14,7 +14,7 @@ from aggregator.sandbox.weibo import WeiboStandin
 from aggregator.sandbox.x import XStandin
 from aggregator.sandbox.zendesk import ZendeskStandin
 
-PUSHED = ("weibo", "wechat", "wecom")  # platforms that call us back
+PUSHED = ("facebook", "weibo", "wechat", "wecom")  # platforms that call us back
 
 
 class World:
@@ -27,7 +27,9 @@ class World:
         self, now: Callable[[], datetime], *, attempts: int = 5, retry_s: float = 1.0
     ) -> None:
         self.x = XStandin(now, rate_factor=100)
-        self.facebook = FacebookStandin(now, conversations_per_second=50.0)
+        self.facebook = FacebookStandin(
+            now, conversations_per_second=50.0, attempts=attempts, retry_s=retry_s
+        )
         self.weibo = WeiboStandin(
             now,
             brand="Lumo官方",

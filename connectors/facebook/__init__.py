@@ -153,7 +153,7 @@ class Facebook:
         token = inspect(self._graph)
         told = {stream: self._probe(stream, edge) for stream, edge in self._probes.items()}
         if self.pushed:
-            told[webhook.STREAM] = subscription(self._graph, self._page_id, token.app_id)
+            told[webhook.STREAM] = self._subscribed(token.app_id)
         today = self._now().date()
         notes = token_notes(
             token,
@@ -186,6 +186,12 @@ class Facebook:
         except Unavailable as error:
             return f"unavailable: {error.reason}"
         return "ok"
+
+    def _subscribed(self, app_id: str | None) -> str:
+        try:
+            return subscription(self._graph, self._page_id, app_id)
+        except Unavailable as error:
+            return f"not told: {error.reason}"
 
     # --- answers --------------------------------------------------------------------------------
 

@@ -77,7 +77,8 @@ def test_each_stream_says_ok_denied_or_quota_for_itself(stage: Stage) -> None:
     stage.page.refuse(10, "(#10) dropped after 90 idle days", path=f"/v26.0/{me}/conversations")
     stage.page.refuse(32, "Page request limit reached", path=f"/v26.0/{me}/ratings")
     stage.page.fault("html", path=f"/v26.0/{me}/feed")
-    streams = check(stage).streams
+    streams = check(stage, verify_token="暗号").streams
+    assert streams["webhook"].startswith("not told: ")  # the Page's quota is everybody's
     assert streams["messages"].startswith("denied: ")
     assert "pages_messaging" in streams["messages"]
     assert streams["reviews"].startswith("quota: ")
