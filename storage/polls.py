@@ -11,12 +11,22 @@ from sqlalchemy import Connection, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from aggregator.model import Clock, Conversation, Decision, Delivery, Fill, Gap, Version
+from aggregator.model import (
+    UNDELIVERED,
+    Clock,
+    Conversation,
+    Decision,
+    Delivery,
+    Fill,
+    Gap,
+    Version,
+)
 from storage import conversation_rows, message_rows
 from storage.gaps import note_gaps
 from storage.known import known
 from storage.leases import Fence, check
 from storage.outbox import enqueue
+from storage.replies import never_arrived
 from storage.schema import (
     account,
     clock,
@@ -302,6 +312,8 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
         values["rules_version"] = version.rules_version
     if connection.execute(update(message).where(this).values(values)).rowcount != 1:
         raise Conflict(f"message {version.message_id} is gone")
+    if UNDELIVERED in m.marks:
+        never_arrived(connection, version.message_id, ", ".join(m.marks))
     if m.raw:
         raw = message_rows.raw_row(version.message_id, m.raw, now)
         bulk_insert(connection, message_raw, [raw], replace="message_id")

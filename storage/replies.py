@@ -110,6 +110,22 @@ def end_reply(
     )
 
 
+def never_arrived(connection: Connection, message_id: int, reason: str) -> None:
+    """The platform says that this message of ours, which it had taken, reached nobody."""
+    told = (
+        select(message.c.account, message.c.native_id).where(message.c.id == message_id).subquery()
+    )
+    connection.execute(
+        update(reply)
+        .where(
+            reply.c.account == told.c.account,
+            reply.c.native_id == told.c.native_id,
+            reply.c.state == ReplyState.SENT,
+        )
+        .values(state=ReplyState.REFUSED, reason=clean(reason))
+    )
+
+
 def replies_to(
     connection: Connection, message_ids: Collection[int], *, states: Collection[ReplyState]
 ) -> list[Reply]:

@@ -17,6 +17,7 @@ EDGE = {
         for name in (
             "intake",
             "threads",
+            "readings",
             "telling",
             "storing",
             "health",
@@ -71,7 +72,9 @@ MAY: dict[str, set[str]] = {
     "aggregator.triage": DECIDING | {"aggregator.findings", "aggregator.yamltext"},
     "aggregator.threads": DECIDING,
     "aggregator.telling": DECIDING | {"aggregator.threads"},
-    "aggregator.intake": DECIDING | {"aggregator.threads", "aggregator.telling"},
+    "aggregator.readings": {"aggregator.model"},
+    "aggregator.intake": DECIDING
+    | {"aggregator.threads", "aggregator.telling", "aggregator.readings"},
     "aggregator.leases": {"storage"},
     "aggregator.ops": {"storage", "aggregator.model", "aggregator.errors"},
     "aggregator.storing": EDGE,
