@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, func, select
 
-from aggregator.model import Author, Card, Clock, ClockKind, Direction, Match, Said
+from aggregator.model import UNDELIVERED, Author, Card, Clock, ClockKind, Direction, Match, Said
 from storage import conversation_rows, message_rows
 from storage.known import clocks_of
 from storage.schema import contact, conversation, message
@@ -33,7 +33,12 @@ _INBOUND = _said(Direction.INBOUND)
 _NEWEST = _INBOUND.order_by(_AT.desc(), message.c.id.desc()).limit(JUDGED)
 _FIRST = _INBOUND.order_by(_AT, message.c.id).limit(1)
 _COUNT = _INBOUND.with_only_columns(func.count(), maintain_column_froms=True)
-_ANSWER = _said(Direction.OUTBOUND).order_by(_AT.desc(), message.c.id.desc()).limit(1)
+_ANSWER = (
+    _said(Direction.OUTBOUND)
+    .where(message.c.marks.not_like(f'%"{UNDELIVERED}"%'))
+    .order_by(_AT.desc(), message.c.id.desc())
+    .limit(1)
+)
 
 
 def load_card(

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from aggregator.model import Attachment, Author, Direction, Message, Page
 from storage import history, schema
+from storage.cards import load_card
 from storage.engine import Database
 from storage.replies import ReplyState
 from tests.conftest import NOW
@@ -92,6 +93,12 @@ def test_the_card_is_edited_when_an_answer_did_not_arrive(house: House) -> None:
     before = len(house.deliveries())
     read(house, (FAILED,))
     assert [one["kind"] for one in house.deliveries()[before:]] == ["card"]
+    [row] = house.rows(history.conversations)
+    with house.db.read() as conn:
+        card, _ = load_card(conn, int(row["id"]))
+    assert card.answered is None
+    assert card.clock is not None
+    assert card.clock.stopped_at is None
 
 
 def test_another_answer_is_the_one_that_stops_the_clock(house: House) -> None:
