@@ -15,7 +15,7 @@ from storage.leases import Fence, acquire, check, release
 from storage.schema import lease
 
 # All revisions in order, so that a start with nothing to do need not import alembic.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD = REVISIONS[-1]
 
 LEASE = "migration"
