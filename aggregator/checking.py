@@ -17,7 +17,7 @@ from aggregator.intake import AccountFacts, decide
 from aggregator.model import Decision
 from aggregator.now import utc_now
 from aggregator.settings import Settings
-from aggregator.triage.loader import lint, load, run_tests
+from aggregator.triage.loader import lint, load, try_folder
 from connectors.base import Receives
 from storage.engine import Database
 from storage.polls import known, streams
@@ -175,7 +175,7 @@ def lint_rules(folder: Path, destinations: Collection[str] | None) -> bool:
 
 def run_rule_tests(folder: Path) -> bool:
     """Run the examples in the files; prints those that fail, and known gaps as such."""
-    results = run_tests(load(folder, tests=False))
+    results = try_folder(folder)
     failed = [one for one in results if not one.passed]
     for one in failed:
         echo(str(one))

@@ -111,6 +111,7 @@ ONE_PLACE = {
     "requests": "aggregator.http",
     "uvicorn": "aggregator.web",
     "ahocorasick_rs": "aggregator.triage",
+    "re2": "aggregator.triage",
     "numpy": "aggregator.triage",
     "holidays": "aggregator.sla",
 }

@@ -26,11 +26,13 @@ from aggregator.triage.schema import (
     RouteFile,
     RuleFile,
     RuleNode,
+    TuneNode,
     When,
 )
 from aggregator.triage.schema import Group as GroupNode
 from aggregator.triage.sentiment import Slot
 from aggregator.triage.text import Folder
+from aggregator.triage.tune import Tune, tunes
 from aggregator.triage.words import Keyword
 from aggregator.yamltext import Loc
 
@@ -44,9 +46,11 @@ def compile_files(
     *,
     destinations: Collection[str] | None,
     complete: bool,
+    tuned: bool = True,
 ) -> tuple[Ruleset, Notes]:
     """A ruleset of what fits together. `complete`: no file is missing, so that every name must be known.
 
+    `tuned` False: as if nothing stood under `tune`.
     The order of `files` decides nothing but which of two doubles is named.
     """
     notes = Notes()
@@ -63,7 +67,11 @@ def compile_files(
     build.exacts.extend([] for _ in Slot)
     for parsed, content in _of(files, RuleFile):
         lists.add(parsed, content)
-    for parsed, content in _of(files, RuleFile):
+    written = _of(files, RuleFile)
+    if tuned:
+        named = {node.id: node for _, content in written for node in content.rules}
+        build.tunes = tunes(written, named, notes, complete=complete)
+    for parsed, content in written:
         for at, node in enumerate(content.rules):
             build.add(parsed, ("rules", at), node)
     lists.unused()
@@ -104,6 +112,7 @@ class _Rules:
         self.regexes: dict[int, tuple[Regex, ...]] = {}
         self.rules: dict[str, Rule] = {}
         self.examples: list[Example] = []
+        self.tunes: dict[str, Tune] = {}
         self.asks_language = False
         self._where: dict[str, str] = {}
 
@@ -113,8 +122,10 @@ class _Rules:
             self.notes.error(parsed, (*loc, "id"), "duplicate-id", said)
             return
         self._where[node.id] = parsed.document.at((*loc, "id"))
+        tune = self.tunes.get(node.id) or Tune()
+        node = tune.applied(node, self.notes)
         condition = Condition(
-            words=self._words(parsed, (*loc, "when"), node.when),
+            words=self._words(parsed, (*loc, "when"), node.when, tune),
             facts=facts(
                 node.when, parsed, (*loc, "when"), self.targets, self.notes, complete=self.complete
             ),
@@ -144,9 +155,13 @@ class _Rules:
         if not node.tests:
             said = f"the rule {node.id} has no examples; add tests with a hit and a miss"
             self.notes.warn(parsed, (*loc, "id"), "no-examples", said)
-        if node.status != "off":
+        if node.status == "off":
+            return
+        tests: list[tuple[tuple[Parsed, Loc], RuleNode | TuneNode]]
+        tests = [((parsed, (*loc, "tests")), node), *tune.tests]
+        for (where, at), written in tests:
             self.examples.extend(
-                example(parsed, (*loc, "tests", at), one, node) for at, one in enumerate(node.tests)
+                example(where, (*at, number), one, node) for number, one in enumerate(written.tests)
             )
 
     def engine(self, *, asks_language: bool) -> Engine:
@@ -171,31 +186,34 @@ class _Rules:
             asks_language=asks_language,
         )
 
-    def _words(self, parsed: Parsed, loc: Loc, when: When) -> Words:
-        apart = self._groups(parsed, loc, when)
+    def _words(self, parsed: Parsed, loc: Loc, when: When, tune: Tune) -> Words:
+        apart = self._groups(parsed, loc, when, tune)
         near = [
             group
             for at, node in enumerate(when.all or ())
             for group in self._groups(parsed, (*loc, "all", at), node)
         ]
-        veto = self._slot(self.lists.read(parsed, (*loc, "not"), when.not_ or ()))
-        mask = self._slot(self.lists.read(parsed, (*loc, "mask"), when.mask or ()))
+        veto = self._list(parsed, (*loc, "not"), when.not_, tune)
+        mask = self._list(parsed, (*loc, "mask"), when.mask, tune)
         words = Words(
             groups=(*apart, *near),
             near=len(apart),
             within=when.within,
-            veto=veto if when.not_ else None,
-            mask=mask if when.mask else None,
+            veto=self._slot(veto) if veto else None,
+            mask=self._slot(mask) if mask else None,
             part=when.part,
             negation=when.negation,
         )
         self._hidden(parsed, loc, words)
         return words
 
-    def _groups(self, parsed: Parsed, loc: Loc, node: When | GroupNode) -> list[Group]:
+    def _groups(
+        self, parsed: Parsed, loc: Loc, node: When | GroupNode, tune: Tune | None = None
+    ) -> list[Group]:
         groups = []
         if node.any:
-            groups.append(Group(self._slot(self.lists.read(parsed, (*loc, "any"), node.any))))
+            words = self._list(parsed, (*loc, "any"), node.any, tune or Tune())
+            groups.append(Group(self._slot(words)))
         if node.exact:
             found = self.lists.exact(parsed, (*loc, "exact"), node.exact)
             groups.append(Group(self._slot((), found)))
@@ -211,6 +229,20 @@ class _Rules:
                 self.notes.error(parsed, (*at, "min"), "count", said)
             groups.append(Group(self._slot(found), node.count.min))
         return groups
+
+    def _list(
+        self, parsed: Parsed, loc: Loc, items: Sequence[str] | None, tune: Tune
+    ) -> list[Keyword]:
+        """A list of a rule, and what tunes add to it."""
+        found = list(self.lists.read(parsed, loc, items or ()))
+        for (where, at), added in tune.words.get(str(loc[-1]), ()):
+            seen = {(one.folded, one.right) for one in found}
+            for one in self.lists.read(where, at, added):
+                if (one.folded, one.right) in seen:
+                    said = f"{one.text} stands in the rule already; remove it here"
+                    self.notes.warn(where, at, "duplicate-keyword", said, key=True)
+                found.append(one)
+        return found
 
     def _slot(self, words: Sequence[Keyword], exacts: Sequence[Keyword] = ()) -> int:
         self.slots.append(list(words))
@@ -258,6 +290,8 @@ def _version(files: Iterable[Parsed]) -> str:
                 rows.append(
                     ["rule", {k: v for k, v in rule.items() if k not in ("tests", "title")}]
                 )
+            for tune in tree.get("tune", ()):
+                rows.append(["tune", {k: v for k, v in tune.items() if k != "tests"}])
         elif isinstance(one.content, LexiconFile):
             tree = one.content.model_dump(mode="json", exclude_defaults=True, by_alias=True)
             rows.extend(["lexicon", *row] for row in _lexicon_rows(tree))

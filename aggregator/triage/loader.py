@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aggregator.errors import SettingsError
@@ -11,7 +11,9 @@ from aggregator.triage.compiler import compile_files
 from aggregator.triage.examples import Result, run
 from aggregator.triage.files import gather, parse
 from aggregator.triage.finding import Finding, Severity, errors
+from aggregator.triage.keywords import Notes
 from aggregator.triage.ruleset import Ruleset
+from aggregator.triage.schema import RuleFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,23 @@ class Examined:
 
     ruleset: Ruleset
     findings: tuple[Finding, ...]
+    untuned: Callable[[], Ruleset] = field(repr=False)
+    complete: bool = True
 
     @property
     def errors(self) -> list[Finding]:
         return errors(self.findings)
+
+    def results(self) -> tuple[Result, ...]:
+        """The examples run; one that holds but for a tune is marked so."""
+        results = run(self.ruleset, whole=self.complete)
+        if all(one.passed for one in results):
+            return results
+        plain = self.untuned()
+        if plain is self.ruleset:
+            return results
+        fine = {one.example.place for one in run(plain, whole=self.complete) if one.passed}
+        return tuple(replace(one, tuned=one.example.place in fine) for one in results)
 
 
 def load(
@@ -64,6 +79,14 @@ def run_tests(ruleset: Ruleset) -> tuple[Result, ...]:
     return run(ruleset)
 
 
+def try_folder(folder: Path) -> tuple[Result, ...]:
+    """The same for a folder; an example that only a tune contradicts is marked so. Raises SettingsError."""
+    gathered = gather(folder)
+    examined = examine(gathered.files, shown=_shown(folder), tests=False)
+    _refuse([*gathered.findings, *examined.errors])
+    return examined.results()
+
+
 def examine(
     files: Mapping[str, bytes],
     *,
@@ -85,27 +108,43 @@ def examine(
         if one is not None:
             parsed.append(one)
     complete = not absent and len(parsed) == len(files)
-    ruleset, notes = compile_files(
-        parsed,
-        {one.name: one.document.text for one in parsed},
-        destinations=destinations,
+
+    def compiled(*, tuned: bool) -> tuple[Ruleset, Notes]:
+        return compile_files(
+            parsed,
+            {one.name: one.document.text for one in parsed},
+            destinations=destinations,
+            complete=complete,
+            tuned=tuned,
+        )
+
+    ruleset, notes = compiled(tuned=True)
+    tunes = any(isinstance(one.content, RuleFile) and one.content.tune for one in parsed)
+    findings.extend(notes.rows)
+    examined = Examined(
+        ruleset,
+        tuple(findings),
+        untuned=lambda: compiled(tuned=False)[0] if tunes else ruleset,
         complete=complete,
     )
-    findings.extend(notes.rows)
-    if tests and not errors(findings):
-        findings.extend(_failed(run(ruleset, whole=complete)))
-    return Examined(ruleset, tuple(findings))
+    if not tests or examined.errors:
+        return examined
+    return replace(examined, findings=(*findings, *_failed(examined.results())))
 
 
 def _failed(results: tuple[Result, ...]) -> list[Finding]:
     rows = []
     for one in results:
-        if one.passed and not one.closed:
+        severity, code, text = Severity.ERROR, "example-failed", one.text
+        if one.closed:
+            severity, code = Severity.WARNING, "gap-closed"
+        elif one.wrong and one.tuned:
+            severity, code = Severity.WARNING, "example-tuned"
+            text = f"a tune of this site says otherwise: {text}"
+        elif one.passed:
             continue
-        severity = Severity.WARNING if one.closed else Severity.ERROR
-        code = "gap-closed" if one.closed else "example-failed"
         example = one.example
-        rows.append(Finding(severity, code, example.file, example.place, one.text, example.source))
+        rows.append(Finding(severity, code, example.file, example.place, text, example.source))
     return rows
 
 

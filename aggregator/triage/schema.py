@@ -23,13 +23,6 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _not_yet(remedy: str) -> BeforeValidator:
-    def refuse(value: Any) -> Any:
-        raise ValueError(f"not read yet; {remedy}")
-
-    return BeforeValidator(refuse)
-
-
 def _weights(limit: float) -> AfterValidator:
     def check(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         for key in value:
@@ -63,7 +56,6 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Keywords = Annotated[Words, AfterValidator(_some)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
 Level = Annotated[int, Field(ge=0, le=3)]
-NoTune = Annotated[Any, _not_yet("change the rule itself")]
 
 
 class Written(BaseModel):
@@ -211,10 +203,24 @@ class Example(About):
         return self
 
 
+class ThenSet(Written):
+    """What a tune may set of a rule's effects; what it does not name stays."""
+
+    urgency: Level | None = None
+    importance: Level | None = None
+    labels: Words | None = None
+    sentiment: Annotated[float, Field(ge=-3, le=3)] | None = None
+    at_least: Priority | None = None
+    at_most: Priority | None = None
+
+
+Status = Literal["live", "shadow", "off"]
+
+
 class RuleNode(Written):
     id: RuleId
     title: str = ""
-    status: Literal["live", "shadow", "off"] = "live"
+    status: Status = "live"
     when: When
     then: Then = Then()
     final: bool = False
@@ -225,11 +231,37 @@ class RuleNode(Written):
     def _sense(self) -> RuleNode:
         if self.final and self.weight is None:
             raise ValueError("final needs a weight: rules of lower weight are dropped")
-        if "sentiment" in self.when.model_fields_set and len(self.when.model_fields_set) == 1:
-            if self.then.urgency:
-                raise ValueError("urgency never comes from sentiment alone; add words or facts")
-            if self.then.at_least is not None and self.then.at_least < Priority.P3:
-                raise ValueError("sentiment alone never raises above P3; add words or facts")
+        if (said := unfit(self)) is not None:
+            raise ValueError(said)
+        return self
+
+
+def unfit(rule: RuleNode) -> str | None:
+    """Why a rule that asks for the mood alone may not do what it says; None where it may."""
+    if rule.when.model_fields_set != {"sentiment"}:
+        return None
+    if rule.then.urgency:
+        return "urgency never comes from sentiment alone; add words or facts"
+    if rule.then.at_least is not None and rule.then.at_least < Priority.P3:
+        return "sentiment alone never raises above P3; add words or facts"
+    return None
+
+
+class TuneNode(Written):
+    """Changes rules of other files."""
+
+    rules: Annotated[tuple[RuleId, ...], BeforeValidator(_listed), AfterValidator(_some)]
+    add_any: Keywords | None = None
+    add_mask: Keywords | None = None
+    add_not: Keywords | None = None
+    status: Status | None = None
+    set: ThenSet | None = None
+    tests: tuple[Example, ...] = ()
+
+    @model_validator(mode="after")
+    def _changes(self) -> TuneNode:
+        if not self.model_fields_set - {"rules", "tests"}:
+            raise ValueError("changes nothing; add add_any, add_mask, add_not, status or set")
         return self
 
 
@@ -240,7 +272,7 @@ class File(Written):
 class RuleFile(File):
     lists: dict[str, Words] = {}
     rules: tuple[RuleNode, ...] = ()
-    tune: NoTune = None
+    tune: tuple[TuneNode, ...] = ()
 
 
 class LexiconFile(File):

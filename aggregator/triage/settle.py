@@ -12,7 +12,9 @@ Files = Mapping[str, bytes]
 Examine = Callable[[Files, bool], Examined]
 
 # A name that another file would have given. Such a file is still of use when that one is missing.
-SOFT = frozenset({"unknown-destination", "unknown-target", "unknown-calendar", "missing-list"})
+SOFT = frozenset(
+    {"unknown-destination", "unknown-target", "unknown-calendar", "missing-list", "unknown-rule"}
+)
 
 
 @dataclass(frozen=True, slots=True)

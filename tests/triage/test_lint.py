@@ -95,7 +95,6 @@ WRONG = [
         "an example is one text",
     ),
     ("schema: 2\n", "schema", "1:9", "schema"),
-    ("tune: []\n", "schema", "1:7", "not read yet"),
     ("routes: []\n", "schema", "1:1", "routes stands in routes.yaml"),
     ("- 退款\n", "syntax", "1:1", "begin with schema: 1"),
     ("rules:\n\t- id: x\n", "syntax", "2:1", "a tab stands here"),

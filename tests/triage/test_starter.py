@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -174,13 +173,3 @@ def test_the_examples_of_the_specification_load_and_pass() -> None:
 def test_the_priority_matrix_of_the_specification_is_the_one_without_a_file() -> None:
     matrix = "schema: 1\nmatrix: [[P4, P4, P3, P3], [P4, P4, P3, P3], [P2, P2, P1, P1], [P2, P2, P1, P1]]\n"
     assert load_texts({"priority.yaml": matrix}).matrix == load_texts({}).matrix
-
-
-def test_what_is_not_read_yet_is_refused_and_not_ignored() -> None:
-    from aggregator.errors import SettingsError
-
-    for text in (
-        "tune: [{rules: [safety-incident], add_any: [冒火], status: shadow}]",
-    ):
-        with pytest.raises(SettingsError, match="not read yet"):
-            load_texts({"mine.yaml": dedent(text)})
