@@ -1,48 +1,83 @@
-"""One message as matching sees it: own words first, then quoted ones, folded, with the way back."""
+"""Messages as matching sees them: own words first, then quoted ones, folded, with the way back."""
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
-from aggregator.triage.text import BREAK, Folder, split
+from aggregator.triage.folding import Folded
+from aggregator.triage.text import Folder, split
 
 _HALVES = re.compile("[\ud800-\udfff]")
 LIMIT = 5_000  # characters of a text, and of a quoted one, that are judged
 
 
-@dataclass(slots=True)
-class _Piece:
-    at: int  # where it begins in the reading
-    text: str
-    base: int  # where it begins in the original
-    quoted: bool
-    offsets: tuple[list[int], list[int]] | None = None
+class Readings:
+    """Many messages folded in one go; `ends` is where each ends in the folded text of all."""
+
+    def __init__(self, folder: Folder, messages: Sequence[tuple[str, str]]) -> None:
+        self.pieces: list[str] = []
+        self._first: list[int] = []  # the number of each message's first piece
+        self._bases: dict[int, tuple[int, bool]] = {}  # pieces that do not begin with their text
+        self._cut: set[int] = set()
+        for whole, whole_quoted in messages:
+            text, quoted = whole[:LIMIT], whole_quoted[:LIMIT]
+            if len(text) < len(whole) or len(quoted) < len(whole_quoted):
+                self._cut.add(len(self._first))
+            self._first.append(len(self.pieces))
+            if "//" in text or "回" in text:
+                own, chain = split(text)
+                self._add(text[slice(*own)], own[0])
+                for start, end in chain:
+                    self._add(text[start:end], start)
+            else:
+                self.pieces.append(text)
+            if quoted:
+                self._add(quoted, 0, quoted=True)
+        self._first.append(len(self.pieces))
+        self.folded = Folded(folder, self.pieces)
+        bounds = self.folded.bounds
+        self.begins = [bounds[first] + 1 for first in self._first[:-1]]
+        self.ends = [bounds[first] for first in self._first[1:]]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> Reading:
+        first, after = self._first[number : number + 2]
+        return Reading(self, first, after, truncated=number in self._cut)
+
+    def base(self, piece: int) -> tuple[int, bool]:
+        """Where a piece begins in the original, and whether that is the quoted text."""
+        return self._bases.get(piece, (0, False))
+
+    def _add(self, text: str, base: int, *, quoted: bool = False) -> None:
+        if base or quoted:
+            self._bases[len(self.pieces)] = base, quoted
+        self.pieces.append(text)
 
 
 class Reading:
-    """`text` is all folded words, pieces apart by BREAK; the author's own end at `own_end`."""
+    """One message. `text` is all its folded words, pieces apart by BREAK; the author's own end at `own_end`."""
 
-    __slots__ = ("_folder", "_pieces", "own_end", "text", "truncated")
+    __slots__ = ("_after", "_all", "_begin", "_first", "_text", "own_end", "own_only", "truncated")
 
-    def __init__(self, folder: Folder, text: str, quoted: str = "") -> None:
-        self.truncated = len(text) > LIMIT or len(quoted) > LIMIT
-        text, quoted = text[:LIMIT], quoted[:LIMIT]
-        self._folder = folder
-        own, chain = split(text)
-        first = text if own == (0, len(text)) else text[slice(*own)]
-        self._pieces = [_Piece(0, first, own[0], quoted=False)]
-        self.text = folder.fold(first)
-        self.own_end = len(self.text)
-        for start, end in chain:
-            self._add(text[start:end], start, quoted=False)
-        if quoted:
-            self._add(quoted, 0, quoted=True)
+    def __init__(self, readings: Readings, first: int, after: int, *, truncated: bool) -> None:
+        bounds = readings.folded.bounds
+        self._all, self._first, self._after = readings, first, after
+        self._begin = bounds[first] + 1
+        self._text: str | None = None
+        self.own_end = bounds[first + 1] - self._begin
+        self.own_only = after == first + 1
+        self.truncated = truncated
 
     @property
-    def own_only(self) -> bool:
-        return self.own_end == len(self.text)
+    def text(self) -> str:
+        if self._text is None:
+            folded = self._all.folded
+            self._text = folded.text[self._begin : folded.bounds[self._after]]
+        return self._text
 
     def part(self, start: int) -> str:
         """Whose words begin at `start`: `own` or `quoted`."""
@@ -50,30 +85,24 @@ class Reading:
 
     def span(self, start: int, end: int) -> tuple[int, int, bool]:
         """Where [start, end) of the reading stands in the original, and whether in the quoted text."""
-        piece = next(one for one in reversed(self._pieces) if one.at <= start)
-        starts, ends = self._offsets(piece)
-        first, last = start - piece.at, end - piece.at
-        if first >= len(starts):
-            return piece.base + len(piece.text), piece.base + len(piece.text), piece.quoted
-        stop = ends[last - 1] if last > first else starts[first]
-        return piece.base + starts[first], piece.base + stop, piece.quoted
+        start, end, folded = start + self._begin, end + self._begin, self._all.folded
+        piece = self._first
+        if not self.own_only:
+            piece = bisect_right(folded.bounds, start - 1, piece, self._after) - 1
+        first, last = folded.span(piece, start, end)
+        base, quoted = self._all.base(piece)
+        return base + first, base + last, quoted
 
-    def originals(self) -> list[tuple[int, str]]:
+    def originals(self) -> Iterator[tuple[int, str]]:
         """The pieces as written, each with its number; half a surrogate pair becomes �, as in a fold."""
-        return [(at, _HALVES.sub("\ufffd", piece.text)) for at, piece in enumerate(self._pieces)]
+        for piece in range(self._first, self._after):
+            yield piece, _HALVES.sub("\ufffd", self._all.pieces[piece])
 
-    def folded_span(self, number: int, start: int, end: int) -> tuple[int, int]:
+    def folded_span(self, piece: int, start: int, end: int) -> tuple[int, int]:
         """The other way: where [start, end) of a piece as written stands in the reading."""
-        piece = self._pieces[number]
-        starts, _ = self._offsets(piece)
-        return piece.at + bisect_left(starts, start), piece.at + bisect_left(starts, end)
+        place = self._all.folded.place
+        return place(piece, start) - self._begin, place(piece, end) - self._begin
 
-    def _add(self, text: str, base: int, *, quoted: bool) -> None:
-        self._pieces.append(_Piece(len(self.text) + 1, text, base, quoted))
-        self.text = f"{self.text}{BREAK}{self._folder.fold(text)}"
 
-    def _offsets(self, piece: _Piece) -> tuple[list[int], list[int]]:
-        if piece.offsets is None:
-            _, starts, ends = self._folder.offsets(piece.text)
-            piece.offsets = (starts, ends)
-        return piece.offsets
+def read(folder: Folder, text: str, quoted: str = "") -> Reading:
+    return Readings(folder, [(text, quoted)])[0]

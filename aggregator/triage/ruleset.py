@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,16 +12,17 @@ from aggregator.triage.conditions import evidence
 from aggregator.triage.examples import Example
 from aggregator.triage.negation import Negation
 from aggregator.triage.priority import MATRIX, Matrix, merge
-from aggregator.triage.reading import LIMIT, Reading
+from aggregator.triage.reading import LIMIT, Reading, Readings
 from aggregator.triage.regexes import Regexes
 from aggregator.triage.routes import Route, RouteRule, choose
 from aggregator.triage.rule import Fired, Rule
-from aggregator.triage.scan import Hit, Scanner
+from aggregator.triage.scan import Found, Hit, Scanner
 from aggregator.triage.sentiment import NEUTRAL, Mood, Slot, mood
 from aggregator.triage.text import Folder, language
 
 EVIDENCE = 20  # matches kept of one rule
 TERMS_SHOWN = 5
+MESSAGES, CHARACTERS = 256, 24_000  # of one pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,55 @@ class Ruleset:
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict; matches carry offsets into the original text, reasons are in words."""
-        reading, fired, feeling = self.fired(subject)
+        return self.evaluate_many([subject])[0]
+
+    def evaluate_many(self, subjects: Sequence[Subject]) -> list[Verdict]:
+        """The same verdicts as one at a time, for a fraction of the work."""
+        return [
+            self._verdict(reading, fired, feeling)
+            for some in _together(subjects)
+            for reading, fired, feeling in self._fired(some)
+        ]
+
+    def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
+        """Every rule that holds, shadow ones too, before any merge."""
+        return next(self._fired([subject]))
+
+    def _fired(self, subjects: Sequence[Subject]) -> Iterator[tuple[Reading, list[Fired], Mood]]:
+        engine = self.engine
+        readings = Readings(engine.folder, [(one.text or "", one.quoted or "") for one in subjects])
+        folded = readings.folded
+        every = engine.scanner.scan_all(folded.text, folded.edges, readings.begins, readings.ends)
+        for number, subject in enumerate(subjects):
+            reading, found = readings[number], every.get(number, {})
+            if engine.exact is not None:
+                _scan_original(engine.exact, reading, found)
+            if engine.regexes is not None:
+                _scan_original(engine.regexes, reading, found)
+            if found or engine.wordless:
+                yield reading, *self._decide(subject, reading, found)
+            else:
+                yield reading, [], NEUTRAL
+
+    def _decide(self, subject: Subject, reading: Reading, found: Found) -> tuple[list[Fired], Mood]:
+        engine = self.engine
+        negation = Negation(
+            reading.text, found.get(Slot.NEGATORS, ()), found.get(Slot.NEGATOR_MASKS, ())
+        )
+        feeling = mood(found, reading.own_end, negation)
+        candidates = [rule for slot in found for rule in engine.by_slot.get(slot, ())]
+        told = self._told(subject)
+        fired = []
+        for rule in (*candidates, *engine.wordless):
+            condition = rule.condition
+            if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
+                continue
+            why = evidence(condition.words, reading, found, negation)
+            if why is not None and condition.facts.hold(told):
+                fired.append(Fired(rule, why))
+        return fired, feeling
+
+    def _verdict(self, reading: Reading, fired: Sequence[Fired], feeling: Mood) -> Verdict:
         merged = merge(fired, feeling, self.matrix)
         reasons = merged.reasons
         if reading.truncated:
@@ -85,33 +134,6 @@ class Ruleset:
             reasons=reasons,
             truncated=reading.truncated,
         )
-
-    def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
-        """Every rule that holds, shadow ones too, before any merge."""
-        engine = self.engine
-        reading = Reading(engine.folder, subject.text or "", subject.quoted or "")
-        found = engine.scanner.scan(reading.text)
-        if engine.exact is not None:
-            _scan_exact(engine.exact, reading, found)
-        if engine.regexes is not None:
-            _scan_exact(engine.regexes, reading, found)
-        if not found and not engine.wordless:
-            return reading, [], NEUTRAL
-        negation = Negation(
-            reading.text, found.get(Slot.NEGATORS, ()), found.get(Slot.NEGATOR_MASKS, ())
-        )
-        feeling = mood(found, reading.own_end, negation)
-        candidates = {rule.id: rule for slot in found for rule in engine.by_slot.get(slot, ())}
-        told = self._told(subject)
-        fired = []
-        for rule in (*candidates.values(), *engine.wordless):
-            condition = rule.condition
-            if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
-                continue
-            why = evidence(condition.words, reading, found, negation)
-            if why is not None and condition.facts.hold(told):
-                fired.append(Fired(rule, why))
-        return reading, fired, feeling
 
     def route(
         self, subject: Subject, *, priority: Priority, labels: Collection[str]
@@ -155,7 +177,23 @@ class Ruleset:
         return replace(subject, lang=language(subject.text))
 
 
-def _scan_exact(scanner: Scanner | Regexes, reading: Reading, found: dict[int, list[Hit]]) -> None:
+def _together(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:
+    """Parts that are worth one pass, and whose arrays stay in the processor's cache."""
+    some: list[Subject] = []
+    size = 0
+    for one in subjects:
+        some.append(one)
+        size += len(one.text or "") + len(one.quoted or "")
+        if len(some) == MESSAGES or size > CHARACTERS:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _scan_original(
+    scanner: Scanner | Regexes, reading: Reading, found: dict[int, list[Hit]]
+) -> None:
     for number, text in reading.originals():
         for slot, hits in scanner.scan(text).items():
             for hit in hits:

@@ -1,13 +1,14 @@
-"""One pass over a text for every keyword of every list: an automaton, and what the edges allow."""
+"""One pass over many texts for every keyword of every list: an automaton, and what the edges allow."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ahocorasick_rs import AhoCorasick
 
+from aggregator.triage.folding import GLUES, JOINS
 from aggregator.triage.text import ZWJ, joins
 from aggregator.triage.words import Keyword
 
@@ -23,34 +24,79 @@ class Hit(NamedTuple):
 Found = Mapping[int, Sequence[Hit]]  # by slot; in the order of their ends
 
 
+class Edges(Protocol):
+    """JOINS and GLUES of the characters of a text, by their places; 0 before and after it."""
+
+    def __getitem__(self, at: int, /) -> int: ...
+
+
 class Scanner:
     """Finds keywords by slot: a slot is one list of one rule, or a part of the lexicon."""
 
     def __init__(self, slots: Sequence[Iterable[Keyword]]) -> None:
-        uses: dict[str, list[tuple[int, Keyword]]] = {}
+        uses: dict[str, list[tuple[int, Keyword, int]]] = {}
         for slot, keywords in enumerate(slots):
             for one in keywords:
-                uses.setdefault(one.folded, []).append((slot, one))
-        self._uses = [(rows[0][1].left, tuple(rows)) for rows in uses.values()]
+                uses.setdefault(one.folded, []).append((slot, one, _forbids(one.right)))
+        # A part of 👨‍👩‍👧 is not 👨, and vip is no part of vipers: by pattern, what no neighbour may be.
+        self._uses = [
+            (_forbids(rows[0][1].left), min(right for *_, right in rows), tuple(rows))
+            for rows in uses.values()
+        ]
         self._automaton = AhoCorasick(uses) if uses else None
 
     def scan(self, text: str) -> dict[int, list[Hit]]:
+        return self.scan_all(text, _Neighbours(text), [0], [len(text)]).get(0, {})
+
+    def scan_all(
+        self, text: str, edges: Edges, begins: Sequence[int], ends: Sequence[int]
+    ) -> dict[int, dict[int, list[Hit]]]:
+        """What each message has, by its number; it stands from `begins` to `ends` of the text of all.
+
+        The hits count from there. No keyword reaches over an end.
+        """
+        every: dict[int, dict[int, list[Hit]]] = {}
+        if self._automaton is None or not ends:
+            return every
+        table, new = self._uses, tuple.__new__
+        begin, bound = 0, -1
         found: dict[int, list[Hit]] = {}
-        if self._automaton is None:
-            return found
-        length, table, whole = len(text), self._uses, ZWJ in text
         for pattern, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            left, uses = table[pattern]
-            if left and start and joins(text[start - 1]):
+            left, right, uses = table[pattern]
+            if edges[start - 1] & left or edges[end] & right:
                 continue
-            if whole and ZWJ in (text[start - 1 : start], text[end : end + 1]):
-                continue  # a part of 👨‍👩‍👧 is not 👨
-            joined = end < length and joins(text[end])
-            for slot, keyword in uses:
-                if joined and keyword.right:
+            if end > bound:
+                number = bisect_left(ends, end)
+                begin, bound = begins[number], ends[number]
+                found = every[number] = {}
+            for slot, keyword, forbidden in uses:
+                if forbidden != right and edges[end] & forbidden:
                     continue
-                found.setdefault(slot, []).append(Hit(start, end, keyword))
-        return found
+                hit = new(Hit, (start - begin, end - begin, keyword))
+                if slot in found:
+                    found[slot].append(hit)
+                else:
+                    found[slot] = [hit]
+        return every
+
+
+class _Neighbours:
+    """The edges of one text that was not folded with others."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __getitem__(self, at: int) -> int:
+        if not 0 <= at < len(self._text):
+            return 0
+        char = self._text[at]
+        return JOINS if joins(char) else GLUES if char == ZWJ else 0
+
+
+def _forbids(edge: bool) -> int:
+    return JOINS | GLUES if edge else GLUES
 
 
 class Cover:

@@ -1,10 +1,10 @@
-"""How a text is read for matching: folded, split into own and quoted words, with the way back to the original."""
+"""How a text is read for matching: folded, split into own and quoted words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +20,12 @@ _CJK = (
 )
 _PUNCTUATION = r"_!\"#%&'()*,\-./:;?@\[\\\]{}¡§«¶·»¿\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u3011\u3014-\u301f\u30fb"
 
-# After the table, folding only ever deletes: each pattern's last group is what goes.
-_LOOSE_ZWJ = re.compile(f"((?<![{_EMOJI}]){ZWJ}|{ZWJ}(?![{_EMOJI}]))")
-_SPACES = re.compile(f"((?<=[{_CJK} ]) +| +(?=[{_CJK}]))")
-_RUN = re.compile(rf"([^\W\d_]|[{_PUNCTUATION}])\1(\1+)")
+# After the table, folding only ever deletes what these find.
+_LOOSE_ZWJ = re.compile(f"(?<![{_EMOJI}]){ZWJ}|{ZWJ}(?![{_EMOJI}])")
+_SPACES = re.compile(f"(?<=[{_CJK} ]) +| +(?=[{_CJK}])")
+_RUN = re.compile(rf"([^\W\d_]|[{_PUNCTUATION}])\1\1+")
+_REPEATS_ONE = re.compile(rf"[^\W\d_]|[{_PUNCTUATION}]")
+_EMOJI_ONE = re.compile(f"[{_EMOJI}]")
 
 _CJK_ONE = re.compile(f"[{_CJK}]")
 # Scripts written without spaces between words, besides CJK: Thai, Lao, Burmese, Khmer.
@@ -54,13 +56,9 @@ class _Table(dict[int, str]):
     def __init__(self) -> None:
         super().__init__()
         self._han = _han()
-        self.uneven: set[str] = set()  # characters that become none, or several
 
     def __missing__(self, point: int) -> str:
-        folded = self._fold(chr(point))
-        if len(folded) != 1:
-            self.uneven.add(chr(point))  # before it is stored: another thread may look at both
-        self[point] = folded
+        folded = self[point] = self._fold(chr(point))
         return folded
 
     def _fold(self, char: str) -> str:
@@ -91,7 +89,7 @@ def _invisible(point: int) -> bool:
     )
 
 
-_TABLE = _Table()
+TABLE = _Table()
 
 
 class Folder:
@@ -113,29 +111,24 @@ class Folder:
     def fold(self, text: str) -> str:
         if self._atoms and ("[" in text or "/:" in text):
             parts = self._pattern.split(text)  # every second one may be an emoticon
-            parts[::2] = [part.translate(_TABLE) for part in parts[::2]]
-            parts[1::2] = [self._atom(part) or part.translate(_TABLE) for part in parts[1::2]]
+            parts[::2] = [part.translate(TABLE) for part in parts[::2]]
+            parts[1::2] = [self._atom(part) or part.translate(TABLE) for part in parts[1::2]]
             text = "".join(parts)
         else:
-            text = text.translate(_TABLE)
+            text = text.translate(TABLE)
         if ZWJ in text:
             text = _LOOSE_ZWJ.sub("", text)
         if " " in text:
             text = _SPACES.sub("", text)
         return _RUN.sub(r"\1\1", text)
 
-    def offsets(self, text: str) -> tuple[str, list[int], list[int]]:
-        """The folded text, and for each of its characters where it starts and ends in `text`."""
-        folded = self.fold(text)
-        if len(folded) == len(text) and _TABLE.uneven.isdisjoint(text):
-            return folded, list(range(len(text))), list(range(1, len(text) + 1))
-        chars, starts, atoms = self._spread(text)
-        for pattern in (_LOOSE_ZWJ, _SPACES, _RUN):
-            joined = "".join(chars)
-            for found in reversed(list(pattern.finditer(joined))):
-                gone = slice(*found.span(pattern.groups))
-                del chars[gone], starts[gone]
-        return folded, starts, [atoms.get(start, start + 1) for start in starts]
+    def atoms(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Every emoticon of the table in `text`: from where to where, and its private character."""
+        if self._atoms and ("[" in text or "/:" in text):
+            for found in self._pattern.finditer(text):
+                atom = self._atom(found[0])
+                if atom is not None:
+                    yield found.start(), found.end(), atom
 
     def name(self, atom: str) -> str:
         """The emoticon that a private character stands for; any other character as it is."""
@@ -144,38 +137,25 @@ class Folder:
     def _atom(self, code: str) -> str | None:
         return self._atoms.get(code) or self._atoms.get(_code(code))
 
-    def _spread(self, text: str) -> tuple[list[str], list[int], dict[int, int]]:
-        """Every character through the table, where each came from, and where emoticons end."""
-        chars: list[str] = []
-        starts: list[int] = []
-        atoms: dict[int, int] = {}
-        at = 0
-        for found in self._pattern.finditer(text) if self._atoms else ():
-            atom = self._atom(found[0])
-            if atom is not None:
-                _through_table(text, at, found.start(), chars, starts)
-                chars.append(atom)
-                starts.append(found.start())
-                at = atoms[found.start()] = found.end()
-        _through_table(text, at, len(text), chars, starts)
-        return chars, starts, atoms
-
-
-def _through_table(text: str, at: int, end: int, chars: list[str], starts: list[int]) -> None:
-    for number in range(at, end):
-        for one in _TABLE[ord(text[number])]:
-            chars.append(one)
-            starts.append(number)
-
 
 def _code(emoticon: str) -> str:
     """`[笑CRY]` and `[笑cry]` are one; WeChat's codes differ by case (`/::D`, `/::d`)."""
-    return emoticon.translate(_TABLE) if emoticon.startswith("[") else emoticon
+    return emoticon.translate(TABLE) if emoticon.startswith("[") else emoticon
 
 
 def cjk(char: str) -> bool:
     """Han, Kana, Hangul and their punctuation."""
     return _CJK_ONE.match(char) is not None
+
+
+def emoji(char: str) -> bool:
+    """What a zero-width joiner joins."""
+    return _EMOJI_ONE.match(char) is not None
+
+
+def repeats(char: str) -> bool:
+    """A letter, Han character or punctuation mark, of which three in a row say no more than two."""
+    return _REPEATS_ONE.match(char) is not None
 
 
 @cache

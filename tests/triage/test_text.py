@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.triage.text import Folder, joins, language, split
+from aggregator.triage.folding import Folded
+from aggregator.triage.text import BREAK, Folder, joins, language, split
 
 FOLDER = Folder(["[怒]", "[泪]", "[笑cry]", "/::@", "/::D", "/::d"])
 PLAIN = Folder()
@@ -77,15 +78,24 @@ def test_half_a_surrogate_pair_and_a_nul_do_no_harm() -> None:
     assert PLAIN.fold("退\ud83d款\x00") == "退\ufffd款"
 
 
-@given(MESSY)
-def test_the_offsets_lead_from_every_folded_character_to_its_original(text: str) -> None:
-    folded, starts, ends = FOLDER.offsets(text)
-    assert folded == FOLDER.fold(text)
-    assert len(starts) == len(ends) == len(folded)
-    assert all(0 <= a < b <= len(text) for a, b in zip(starts, ends, strict=True))
-    assert starts == sorted(starts)
-    for char, start, end in zip(folded, starts, ends, strict=True):
-        assert char in FOLDER.fold(text[start:end]) or char in " \u200d"
+@given(st.lists(MESSY, min_size=1, max_size=5))
+def test_texts_folded_together_are_folded_as_each_alone(texts: list[str]) -> None:
+    assert Folded(FOLDER, texts).text.split(BREAK)[1:-1] == [FOLDER.fold(one) for one in texts]
+
+
+@given(st.lists(MESSY, min_size=1, max_size=5), st.data())
+def test_the_offsets_lead_from_every_folded_character_to_its_original(
+    texts: list[str], data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(0, len(texts) - 1))
+    text, folded = texts[number], Folded(FOLDER, texts)
+    places = range(folded.bounds[number] + 1, folded.bounds[number + 1])
+    spans = [folded.span(number, at, at + 1) for at in places]
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert spans == sorted(spans)
+    for at, (start, end) in zip(places, spans, strict=True):
+        assert folded.text[at] in FOLDER.fold(text[start:end]) or folded.text[at] in " \u200d"
+        assert folded.place(number, start) <= at
 
 
 @given(MESSY)

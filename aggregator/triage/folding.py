@@ -1,0 +1,177 @@
+"""Many texts folded at once, character by character in arrays, with the way back to each original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.triage.text import BREAK, TABLE, ZWJ, Folder, cjk, emoji, joins, repeats
+
+JOINS, GLUES = 1, 2  # what a neighbour says to an edge: it lengthens a word, it is a ZWJ
+
+# One number holds what a character folds to and what that is.
+_CODE = (1 << 21) - 1
+_EDGE = 21  # JOINS and GLUES, moved up
+_CJK = 1 << 23
+_EMOJI = 1 << 24
+_REPEATS = 1 << 25
+_UNEVEN = 1 << 31  # it becomes none, or several: the other bits are its number among those
+
+_Points = npt.NDArray[np.uint32]
+_Places = npt.NDArray[np.intp]
+
+
+class _Fold:
+    """Code point → such a number, worked out when first met. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._values = np.zeros(0x110000, np.uint32)  # 0: not met yet
+        self._lengths = np.zeros(1, np.intp)  # uneven number 0 becomes nothing
+        self._begins = np.zeros(1, np.intp)
+        self._several = np.zeros(0, np.uint32)
+        self._lock = Lock()
+
+    def of(self, points: _Points) -> _Points:
+        values = self._values.take(points)
+        if not values.all():
+            self._learn(np.unique(points[values == 0]))
+            values = self._values.take(points)
+        return values
+
+    def spread(self, values: _Points) -> tuple[_Points, _Places]:
+        """With every uneven character written out, and where each character stood before."""
+        numbers = values[values >= _UNEVEN] - _UNEVEN
+        counts = np.ones(len(values), np.intp)
+        counts[values >= _UNEVEN] = self._lengths[numbers]
+        origin = np.repeat(np.arange(len(values)), counts)
+        spread = values[origin]
+        at = np.flatnonzero(spread >= _UNEVEN)
+        if len(at):
+            first = (np.cumsum(counts) - counts)[origin[at]]
+            spread[at] = self._several[self._begins[spread[at] - _UNEVEN] + at - first]
+        return spread, origin
+
+    def _learn(self, points: _Points) -> None:
+        with self._lock:
+            for point in points.tolist():
+                folded = TABLE[point]
+                if len(folded) == 1:
+                    self._values[point] = _value(folded)
+                elif not folded:
+                    self._values[point] = _UNEVEN
+                else:
+                    # New arrays first: another thread reads them as soon as the number is known.
+                    several = np.array([_value(one) for one in folded], np.uint32)
+                    self._begins = np.append(self._begins, len(self._several))
+                    self._several = np.append(self._several, several)
+                    self._lengths = np.append(self._lengths, len(several))
+                    self._values[point] = _UNEVEN + len(self._lengths) - 1
+
+
+def _value(char: str) -> int:
+    edge = (JOINS if joins(char) else 0) | (GLUES if char == ZWJ else 0)
+    return (
+        ord(char)
+        | edge << _EDGE
+        | (_CJK if cjk(char) else 0)
+        | (_EMOJI if emoji(char) else 0)
+        | (_REPEATS if repeats(char) else 0)
+    )
+
+
+_FOLD = _Fold()
+_BREAK, _SPACE, _ZWJ = _value(BREAK), _value(" "), _value(ZWJ)
+
+
+class Folded:
+    """`text`: every piece folded, with a BREAK before, between and after; `bounds` are the BREAKs' places.
+
+    `edges`: JOINS and GLUES of each character.
+    """
+
+    __slots__ = ("_atoms", "_begins", "_origin", "bounds", "edges", "text")
+
+    def __init__(self, folder: Folder, pieces: Sequence[str]) -> None:
+        joined = BREAK.join(("", *pieces, ""))
+        points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+        values = _FOLD.of(points)
+        begins = np.zeros(len(pieces) + 1, np.intp)
+        begins[1:] = [len(piece) + 1 for piece in pieces]
+        np.cumsum(begins, out=begins)
+        values[begins] = _BREAK
+        self._begins: list[int] = begins.tolist()
+        self._atoms: dict[int, int] = {}
+        for start, end, atom in folder.atoms(joined):
+            values[start] = ord(atom)
+            values[start + 1 : end] = _UNEVEN
+            self._atoms[start] = end
+        origin: _Places | None = None
+        if values.max() >= _UNEVEN:
+            values, origin = _FOLD.spread(values)
+        for gone in (_loose, _spaces, _thirds):
+            places = gone(values)
+            if places is not None and len(places):
+                kept = np.ones(len(values), np.bool_)
+                kept[places] = False
+                values = values[kept]
+                origin = np.flatnonzero(kept) if origin is None else origin[kept]
+        self._origin: Any = None if origin is None else origin.data
+        self.text = (values & _CODE).tobytes().decode("utf-32-le")
+        self.edges = ((values >> _EDGE) & (JOINS | GLUES)).astype(np.uint8).tobytes()
+        self.bounds: list[int] = np.flatnonzero(values == _BREAK).tolist()
+
+    def span(self, piece: int, start: int, end: int) -> tuple[int, int]:
+        """Where [start, end) of `text` stands in that piece as it was given."""
+        begin = self._begins[piece] + 1
+        first = self._from(start)
+        if end <= start:
+            return first - begin, first - begin
+        last = self._from(end - 1)
+        return first - begin, self._atoms.get(last, last + 1) - begin
+
+    def place(self, piece: int, at: int) -> int:
+        """The other way: the first character of `text` that comes from `at` of the piece, or later."""
+        wanted = self._begins[piece] + 1 + at
+        if self._origin is None:
+            return wanted
+        return int(np.searchsorted(np.asarray(self._origin), wanted))
+
+    def _from(self, at: int) -> int:
+        return at if self._origin is None else self._origin[at]
+
+
+# After the table, folding only ever deletes; each of these says what, as the patterns of text.py do.
+
+
+def _loose(values: _Points) -> _Places | None:
+    """Joiners that do not stand between emoji."""
+    found = np.flatnonzero(values == _ZWJ)
+    if not len(found):
+        return None
+    loose: _Places = found[(values[found - 1] & values[found + 1] & _EMOJI) == 0]
+    return loose
+
+
+def _spaces(values: _Points) -> _Places | None:
+    """All of a run next to a CJK character, all but the first of any other."""
+    found = np.flatnonzero(values == _SPACE)
+    if not len(found):
+        return None
+    before, after = values[found - 1], values[found + 1]
+    begins, ends = before != _SPACE, after != _SPACE
+    gone = ~begins
+    gone[begins] = ((before[begins] | after[ends]) & _CJK) != 0
+    spaces: _Places = found[gone]
+    return spaces
+
+
+def _thirds(values: _Points) -> _Places:
+    """The third and every further one of a run of letters or punctuation."""
+    same = values[1:] == values[:-1]
+    found = np.flatnonzero(same[1:] & same[:-1]) + 2
+    thirds: _Places = found[(values[found] & _REPEATS) != 0]
+    return thirds
