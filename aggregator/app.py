@@ -48,6 +48,7 @@ APART_S = 1.0  # the same, where another process takes the callbacks in, or the 
 RAW_KEPT = timedelta(days=14)
 LOOK_AT_RULES_S = 2.0
 LOOK_AT_OPS_S = 60.0
+LOOK_AFTER_S = 60.0
 WATCH_CLOCKS_S = 1.0
 
 log = structlog.get_logger()
@@ -57,6 +58,11 @@ def connector_for(account: AccountSettings, db: Database, now: Callable[[], date
     """The connector of an account; its SDK is imported here, when first used."""
     kind = connector_class(account.connector)
     return kind(account.options, keep=keep_for(account.name, db), now=now)
+
+
+def platform_of(account: AccountSettings) -> str:
+    """What an account's messages call their platform: its own, or the one that a `push` account names."""
+    return getattr(account.options, "platform", None) or account.connector
 
 
 def keep_for(account: str, db: Database) -> AccountKeep:
@@ -154,7 +160,7 @@ class Daemon:
             if poller.pushed:
                 self.ticker.every(look_s, f"pushes:{account}", poller.drain)
         if self.pollers:
-            self.ticker.every(3600, "health", self.health.tick)
+            self.ticker.every(LOOK_AFTER_S, "health", self.health.tick)
         self.ticker.start()
         if "web" in self.roles:
             self._listen()
@@ -237,7 +243,7 @@ class Daemon:
         self.pollers[account.name] = Poller(
             account=account.name,
             connector=connector_for(account, self.db, self.now),
-            platform=account.connector,
+            platform=platform_of(account),
             every_s=account.every_s,
             backfill=account.backfill,
             db=self.db,

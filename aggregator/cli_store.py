@@ -65,9 +65,9 @@ def status(
     from storage.history import status_rows
 
     with opened(context) as (settings, db):
-        with db.read() as conn:
-            rows = status_rows(conn)
         now = utc_now()
+        with db.read() as conn:
+            rows = status_rows(conn, now)
         state = with_health(
             rows,
             accounts={one.name: (one.connector, one.paused) for one in settings.accounts.values()},

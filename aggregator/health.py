@@ -1,4 +1,4 @@
-"""Looks after accounts: how long their tokens last, and whether one is silent that never is."""
+"""Looks after accounts: who we are there, how long tokens last, what is left of quotas, who is silent that never is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ import structlog
 from aggregator.errors import Rejected, Unauthorized, Unavailable
 from aggregator.leases import Leases
 from aggregator.metrics import Metrics
+from aggregator.model import Identity, Quota
 from aggregator.ops import Ops, in_words
+from connectors.base import Metered
 from storage.engine import Database
-from storage.health import AccountHealth, account_health, heard, set_silence, set_token
+from storage.health import (
+    AccountHealth,
+    account_health,
+    checked,
+    heard,
+    not_checked,
+    set_quotas,
+    set_silence,
+)
 from storage.leases import Fence, LeaseLost
 
 WARN_DAYS = (14, 7, 3, 1)
-CHECK_EVERY = timedelta(hours=23)  # looked at each hour; so once a day
+CHECK_EVERY = timedelta(days=1)
+AGAIN = timedelta(hours=1)  # a check that was not answered
+JUST_CHECKED = timedelta(minutes=10)  # a process that is started again and again asks so often
+LISTEN_EVERY = timedelta(hours=1)
 LOOKS_BACK = timedelta(days=14)
 LEARNS_FOR = timedelta(days=7)
 LEAST = timedelta(hours=6)
@@ -30,7 +43,11 @@ Heard = Sequence[tuple[datetime, datetime]]
 
 
 class Health:
-    """`tick` is called by the scheduler, each hour. One process of many looks after an account."""
+    """`tick` is called by the scheduler, each minute. One process of many looks after an account.
+
+    An account is checked at a start, and then once a day; one that does not answer, each hour. What is left
+    of its quotas is noted as it changes, silence is listened for each hour.
+    """
 
     def __init__(
         self,
@@ -48,6 +65,9 @@ class Health:
         self._ops = ops
         self._now = now
         self._metrics = metrics
+        self._checks: dict[str, datetime] = {}  # when to check next
+        self._listens: dict[str, datetime] = {}
+        self._quotas: dict[str, tuple[Quota, ...]] = {}
 
     def tick(self) -> None:
         """Raises Unavailable for the database's trouble."""
@@ -64,39 +84,66 @@ class Health:
         with self._db.read() as conn:
             row = account_health(conn, name)
         if row is None:
-            return
+            return  # not polled yet: the next tick comes soon
         now = self._now()
         expires_at = row.token_expires_at
-        if row.checked_at is None or now - row.checked_at >= CHECK_EVERY:
+        if name not in self._checks:
+            soon = row.tried_at is not None and now - row.tried_at < JUST_CHECKED
+            self._checks[name] = now + JUST_CHECKED if soon else now
+        if now >= self._checks[name]:
             expires_at = self._check(row, connector, fence, now)
         if expires_at is not None:
             self._metrics.token_expiry.labels(name).set(expires_at.timestamp())
-        self._listen(row, fence, now)
+        if isinstance(connector, Metered):
+            self._measure(name, connector, fence, now)
+        if now >= self._listens.get(name, now):
+            self._listens[name] = now + LISTEN_EVERY
+            self._listen(row, fence, now)
 
-    # -- tokens ----------------------------------------------------------------------------------
+    # -- who we are, and how long ------------------------------------------------------------------
 
     def _check(
         self, row: AccountHealth, connector: Any, fence: Fence, now: datetime
     ) -> datetime | None:
-        """Ask who we are. A refusal is not told here: the streams tell theirs, and it is asked again."""
+        """Ask who we are. A refusal is not told here: the streams tell theirs, and it is asked again.
+
+        The boundary of a call: a defect of ours in one account's check is not the others' trouble.
+        """
         try:
-            expires_at: datetime | None = connector.check().token_expires_at
-        except (Unavailable, Unauthorized, Rejected) as error:
-            log.info("health.not_checked", account=row.name, reason=in_words(error))
+            identity: Identity = connector.check()
+        except Exception as error:
+            self._checks[row.name] = now + AGAIN
+            reason = in_words(error)
+            log.info("health.not_checked", account=row.name, reason=reason)
+            if not isinstance(error, (Unavailable, Unauthorized, Rejected)):
+                log.error("health.check_failed", account=row.name, exc_info=error)
+            self._db.write(partial(not_checked, name=row.name, error=reason, fence=fence, now=now))
             return row.token_expires_at
-        warned, text = warning(row.name, expires_at, row.token_warned, now)
+        self._checks[row.name] = now + CHECK_EVERY
+        ends = identity.token_expires_at
+        warned, text = warning(row.name, ends, row.token_warned, now)
+        notice = self._ops.notice(f"token:{row.name}:{warned}", text) if text else None
         self._db.write(
             partial(
-                set_token,
+                checked,
                 name=row.name,
+                identity=identity,
                 fence=fence,
-                checked_at=now,
-                expires_at=expires_at,
+                now=now,
                 warned=warned,
-                notice=self._ops.notice(f"token:{row.name}:{warned}", text) if text else None,
+                notice=notice,
             )
         )
-        return expires_at
+        return ends
+
+    # -- what is left ------------------------------------------------------------------------------
+
+    def _measure(self, name: str, connector: Metered, fence: Fence, now: datetime) -> None:
+        quotas = connector.quotas()
+        if self._quotas.get(name) == quotas:
+            return
+        self._db.write(partial(set_quotas, name=name, quotas=quotas, fence=fence, now=now))
+        self._quotas[name] = quotas
 
     # -- silence ---------------------------------------------------------------------------------
 

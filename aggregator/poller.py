@@ -310,9 +310,10 @@ class Poller:
                 f"{self.account}/{stream}: {count} could not be read; kept raw, as messages without words",
             )
 
-    def _gap_notice(self, stream: str, gap: Gap) -> Delivery | None:
-        about = f"gap:{self.account}:{stream}"
-        return self._ops.notice(about, gap_words(self.account, stream, gap))
+    def _gap_notice(self, stream: str, gap: Gap, *, closed: bool = False) -> Delivery | None:
+        about, mark = f"gap:{self.account}:{stream}", "✅" if closed else "⚠️"
+        words = gap_words(self.account, stream, gap, closed=closed)
+        return self._ops.notice(about, words, mark=mark)
 
     def _stored(self, stream: str, decision: Decision, gaps: tuple[Gap, ...]) -> None:
         rows = decision.deliveries

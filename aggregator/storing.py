@@ -28,7 +28,7 @@ log = structlog.get_logger()
 class Storing:
     """`stored` is called after each commit, with the stream, what was decided, and the gaps noted.
 
-    `gap_notice` makes the row that tells of a gap of a stream, if anybody is to be told.
+    `gap_notice` makes the row that tells of a gap of a stream, if anybody is to be told, or with `closed` of its end.
     """
 
     account: AccountFacts
@@ -36,7 +36,7 @@ class Storing:
     rules: Callable[[], Ruleset]
     now: Callable[[], datetime]
     stored: Callable[[str, Decision, tuple[Gap, ...]], None]
-    gap_notice: Callable[[str, Gap], Delivery | None]
+    gap_notice: Callable[..., Delivery | None]
 
     def store(
         self,
@@ -50,7 +50,7 @@ class Storing:
     ) -> None:
         """One transaction: the messages, what they change, the gaps, and the cursor.
 
-        `reach` says how far a lane of history has come with a decision.         Raises LeaseLost, and Unavailable where nothing was stored or nothing is known of it.
+        `reach` says how far a lane of history has come with a decision. Raises LeaseLost, and Unavailable where nothing was stored or nothing is known of it.
         """
         for _ in range(MAX_DECISIONS):
             now = self.now()
@@ -80,6 +80,8 @@ class Storing:
                         new_id=self.db.new_id,
                         gap_notice=partial(self.gap_notice, stream),
                         read=reach(decision) if reach is not None else None,
+                        covers=page.covers,
+                        closed_notice=partial(self.gap_notice, stream, closed=True),
                     )
                 )
             except Conflict:

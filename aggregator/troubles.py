@@ -64,8 +64,10 @@ def at_pace(ask: Callable[[], Page], stopping: threading.Event) -> Page:
     return ask()
 
 
-def gap_words(account: str, stream: str, gap: Gap) -> str:
+def gap_words(account: str, stream: str, gap: Gap, *, closed: bool = False) -> str:
     since, until = _shown(gap.since, "its beginning"), _shown(gap.until, "now")
+    if closed:
+        return f"{account}/{stream}: what was missing from {since} to {until} is read now"
     remedy = "may still come" if gap.recoverable else "cannot be had"
     return f"{account}/{stream}: not read from {since} to {until}: {gap.reason}; {remedy}"
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from aggregator.model import Accepted, Identity, Message, Page, Push
+from aggregator.model import Accepted, Identity, Message, Page, Push, Quota
 
 
 class Keep(Protocol):
@@ -95,6 +95,15 @@ class Backfills(Protocol):
 
     def backfill(self, stream: str, cursor: str | None) -> Page:
         """The next page of what lay before the first poll, newest first; `more` False: that was all."""
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A connector that knows what is left of what its platform counts or bills."""
+
+    def quotas(self) -> tuple[Quota, ...]:
+        """As far as it is known from what was asked before; asks nobody. Raises nothing but Unavailable."""
         ...
 
 

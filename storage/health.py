@@ -1,4 +1,4 @@
-"""How an account is: its token's end, and whether it is silent when it never is."""
+"""How an account is: who we are there, its token's end, what is left, and whether it is silent when it never is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, case, func, select, update
 
-from aggregator.model import Delivery, Direction
+from aggregator.model import Delivery, Direction, Identity, Quota
 from storage.enqueue import enqueue
 from storage.leases import Fence, check
-from storage.schema import account, message, stream
-from storage.sql import from_ms, opt_ms, opt_time, to_ms
+from storage.schema import account, checkup, message, stream
+from storage.sql import bulk_insert, clean, dumps, from_ms, opt_ms, opt_time, rfc3339, to_ms
 
 HOUR_MS = 3_600_000
 
@@ -31,6 +31,7 @@ class AccountHealth:
     token_expires_at: datetime | None
     token_warned: int | None
     silent_since: datetime | None
+    tried_at: datetime | None  # when it was last checked, answered or not
     reads: bool  # no stream of it is in trouble
 
 
@@ -39,6 +40,7 @@ def account_health(connection: Connection, name: str) -> AccountHealth | None:
     row = connection.execute(select(account).where(account.c.name == name)).one_or_none()
     if row is None:
         return None
+    tried = select(checkup.c.tried_at).where(checkup.c.account == name)
     failing = select(func.count()).where(stream.c.account == name, stream.c.failures > 0)
     return AccountHealth(
         name=name,
@@ -47,29 +49,81 @@ def account_health(connection: Connection, name: str) -> AccountHealth | None:
         token_expires_at=opt_time(row.token_expires_at),
         token_warned=row.token_warned,
         silent_since=opt_time(row.silent_since),
+        tried_at=opt_time(connection.execute(tried).scalar()),
         reads=connection.execute(failing).scalar_one() == 0,
     )
 
 
-def set_token(
+def checked(
     connection: Connection,
     name: str,
+    identity: Identity,
     *,
     fence: Fence,
-    checked_at: datetime,
-    expires_at: datetime | None,
+    now: datetime,
     warned: int | None,
     notice: Delivery | None,
 ) -> None:
-    """What the platform said of the token, and the row that tells of it. Raises LeaseLost."""
+    """What the platform said of us, and the row that tells of the token's end. Raises LeaseLost."""
     check(connection, fence)
     values: dict[str, Any] = {
-        "checked_at": to_ms(checked_at),
-        "token_expires_at": opt_ms(expires_at),
+        "checked_at": to_ms(now),
+        "token_expires_at": opt_ms(identity.token_expires_at),
         "token_warned": warned,
     }
     connection.execute(update(account).where(account.c.name == name).values(values))
+    told: dict[str, Any] = {
+        "checked_at": to_ms(now),
+        "tried_at": to_ms(now),
+        "native_id": clean(identity.native_id),
+        "name": None if identity.name is None else clean(identity.name),
+        "streams": clean(dumps(dict(identity.streams))),
+        "note": None if identity.note is None else clean(identity.note),
+        "error": None,
+    }
+    if identity.quotas:
+        told |= {"quotas": _quotas(identity.quotas), "quotas_at": to_ms(now)}
+    _note(connection, name, told)
     enqueue(connection, [notice] if notice is not None else [])
+
+
+def not_checked(
+    connection: Connection, name: str, error: str, *, fence: Fence, now: datetime
+) -> None:
+    """That a check was not answered, and why; what the last one said stays. Raises LeaseLost."""
+    check(connection, fence)
+    _note(connection, name, {"tried_at": to_ms(now), "error": clean(error)})
+
+
+def set_quotas(
+    connection: Connection, name: str, quotas: Sequence[Quota], *, fence: Fence, now: datetime
+) -> None:
+    """What is left of what the platform counts. Raises LeaseLost."""
+    check(connection, fence)
+    _note(connection, name, {"quotas": _quotas(quotas), "quotas_at": to_ms(now)})
+
+
+def _note(connection: Connection, name: str, values: dict[str, Any]) -> None:
+    empty = (name, None, None, None, None, "{}", None, None, "[]", None)
+    bulk_insert(connection, checkup, [empty], unless="account")
+    connection.execute(update(checkup).where(checkup.c.account == name).values(values))
+
+
+def _quotas(quotas: Sequence[Quota]) -> str:
+    return clean(
+        dumps(
+            [
+                {
+                    "name": one.name,
+                    "left": one.left,
+                    "limit": one.limit,
+                    "unit": one.unit,
+                    "ends_at": None if one.ends_at is None else rfc3339(one.ends_at),
+                }
+                for one in quotas
+            ]
+        )
+    )
 
 
 def set_silence(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
 from aggregator.model import Direction
 from storage.engine import Database
@@ -21,6 +21,7 @@ from storage.schema import (
     BACKFILL,
     DEAD,
     account,
+    checkup,
     clock,
     conversation,
     delivery,
@@ -29,12 +30,14 @@ from storage.schema import (
     message,
     stream,
 )
-from storage.sql import from_ms, to_ms
+from storage.sql import from_ms, rfc3339, to_ms
 
 Line = dict[str, Any]
 
 STREAM_ROWS = 500
 GAPS_SHOWN = 10
+GAPS_FOR = timedelta(days=7)  # one that cannot be had is shown so long
+HOPED_FOR = timedelta(days=30)  # and one that may still come
 
 
 # --- exports: exactly the keys of interface.md ------------------------------------------------------------
@@ -161,10 +164,11 @@ def message_decision(connection: Connection, message_id: int) -> Line | None:
     }
 
 
-def status_rows(connection: Connection) -> Line:
+def status_rows(connection: Connection, now: datetime) -> Line:
     """`accounts` with their streams, and `destinations`, each with what is wrong if anything is.
 
-    `gaps` of an account: the newest GAPS_SHOWN; `backfill`: its streams' lanes of history.
+    `gaps` of an account: the newest GAPS_SHOWN that are open and not too old.
+    `backfill`: its streams' lanes of history. `checkup`: what its last check said, None before the first.
     """
     lanes: defaultdict[str, list[Line]] = defaultdict(list)
     streams: defaultdict[str, list[Line]] = defaultdict(list)
@@ -195,6 +199,7 @@ def status_rows(connection: Connection) -> Line:
                 "last_poll_at": _time(row.last_poll_at),
             }
         )
+    checkups = {row.account: _checkup(row) for row in connection.execute(select(checkup))}
     pushed = count_pushes(connection)
     waiting = backlog(connection)
     dead = {
@@ -215,9 +220,10 @@ def status_rows(connection: Connection) -> Line:
                 "pushes_waiting": pushed.get(row.name, 0),
                 "token_expires_at": _time(row.token_expires_at),
                 "silent_since": _time(row.silent_since),
+                "checkup": checkups.get(row.name),
                 "streams": streams[row.name],
                 "backfill": lanes[row.name],
-                "gaps": _newest_gaps(connection, row.name),
+                "gaps": _shown_gaps(connection, row.name, now),
             }
             for row in connection.execute(select(account).order_by(account.c.name))
         ],
@@ -325,12 +331,36 @@ def _gap(row: Row[Any]) -> Line:
         "reason": row.reason,
         "recoverable": bool(row.recoverable),
         "noted_at": _time(row.noted_at),
+        "closed_at": _time(row.closed_at),
     }
 
 
-def _newest_gaps(connection: Connection, account_name: str) -> list[Line]:
+def _checkup(row: Row[Any]) -> Line:
+    return {
+        "checked_at": _time(row.checked_at),
+        "tried_at": _time(row.tried_at),
+        "native_id": row.native_id,
+        "name": row.name,
+        "streams": json.loads(row.streams),
+        "note": row.note,
+        "error": row.error,
+        "quotas": json.loads(row.quotas),
+        "quotas_at": _time(row.quotas_at),
+    }
+
+
+def _shown_gaps(connection: Connection, account_name: str, now: datetime) -> list[Line]:
+    """The newest open ones. What cannot be had, or did not come for a month, is in the export alone."""
     rows = connection.execute(
-        select(gap).where(gap.c.account == account_name).order_by(gap.c.id.desc()).limit(GAPS_SHOWN)
+        select(gap)
+        .where(
+            gap.c.account == account_name,
+            gap.c.closed_at.is_(None),
+            gap.c.noted_at
+            > case((gap.c.recoverable == 1, to_ms(now - HOPED_FOR)), else_=to_ms(now - GAPS_FOR)),
+        )
+        .order_by(gap.c.id.desc())
+        .limit(GAPS_SHOWN)
     )
     return [_gap(row) for row in rows]
 
@@ -341,6 +371,4 @@ def _id(value: int | None) -> str | None:
 
 def _time(ms: int | None) -> str | None:
     """RFC 3339 UTC with milliseconds."""
-    if ms is None:
-        return None
-    return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return None if ms is None else rfc3339(from_ms(ms))

@@ -22,12 +22,13 @@ from aggregator.model import (
     Version,
 )
 from storage import conversation_rows, message_rows
-from storage.gaps import note_gaps
+from storage.gaps import close_gaps, note_gaps
 from storage.known import known
 from storage.leases import Fence, check
 from storage.outbox import enqueue
 from storage.replies import never_arrived
 from storage.schema import (
+    BACKFILL,
     account,
     clock,
     clock_event,
@@ -111,9 +112,11 @@ def streams(connection: Connection, account_name: str) -> dict[str, Stream]:
 def begin_account(
     connection: Connection, account_name: str, platform: str, now: datetime
 ) -> datetime:
-    """Note the first poll of an account, once. Returns when that was."""
+    """Note the first poll of an account, once, and its platform as it is now. Returns when that was."""
     fresh = (account_name, platform, to_ms(now), None, None, None, None)
-    bulk_insert(connection, account, [fresh], unless="name")
+    if not bulk_insert(connection, account, [fresh], unless="name"):
+        other = (account.c.name == account_name) & (account.c.platform != platform)
+        connection.execute(update(account).where(other).values(platform=platform))
     first = select(account.c.first_poll_at).where(account.c.name == account_name)
     return from_ms(connection.execute(first).scalar_one())
 
@@ -133,11 +136,14 @@ def commit_poll(
     new_id: Callable[[], int] | None = None,
     gap_notice: Callable[[Gap], Delivery | None] | None = None,
     read: Reach | None = None,
+    covers: tuple[datetime | None, datetime] | None = None,
+    closed_notice: Callable[[Gap], Delivery | None] | None = None,
 ) -> tuple[Gap, ...]:
     """Store a page: everything in `decision`, the cursor, and that the stream is well. `drained`: pushes read.
 
     `gaps` are noted with `new_id`, each once, and told by the row that `gap_notice` makes; returns those not
-    known before. `read`: how far a lane of history has come with this page. Raises LeaseLost where the account has another owner, Conflict where the decision was made on what is no
+    known before. `covers`: the recoverable gaps between these times are closed, each told by the row that
+    `closed_notice` makes. `read`: how far a lane of history has come with this page. Raises LeaseLost where the account has another owner, Conflict where the decision was made on what is no
     longer so; a unit of work that raises changes nothing.
     """
     commit_decision(connection, fence=fence, decision=decision, now=now)
@@ -148,6 +154,10 @@ def commit_poll(
         noted = note_gaps(connection, account, stream, gaps, now=now, new_id=new_id)
         notices = [gap_notice(one) for one in noted] if gap_notice is not None else []
         enqueue(connection, [one for one in notices if one is not None])
+    if covers is not None:
+        closed = close_gaps(connection, account, stream.removesuffix(BACKFILL), *covers, now=now)
+        ends = [closed_notice(one) for one in closed] if closed_notice is not None else []
+        enqueue(connection, [one for one in ends if one is not None])
     progress: dict[str, Any] = {}
     if read is not None:
         progress = {

@@ -50,6 +50,12 @@ def opt_time(ms: int | None) -> datetime | None:
     return None if ms is None else EPOCH + timedelta(milliseconds=ms)
 
 
+def rfc3339(at: datetime) -> str:
+    """In UTC, with milliseconds: as interface.md has it."""
+    at = from_ms(to_ms(at))
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
 def dumps(value: Any) -> str:
     return _ENCODE(value)
 

@@ -45,7 +45,7 @@ def old(number: int, days: float, text: str = "去年买的，很好用") -> Any
 
 def lanes(house: House) -> list[dict[str, Any]]:
     with house.db.read() as conn:
-        [account] = history.status_rows(conn)["accounts"]
+        [account] = history.status_rows(conn, NOW)["accounts"]
     found: list[dict[str, Any]] = account["backfill"]
     return found
 

@@ -63,7 +63,7 @@ def test_a_token_is_warned_of_at_14_7_3_and_1_days_once_each(house: House) -> No
     expected = b'inboxd_token_expiry_timestamp_seconds{account="fake_acme"}'
     assert expected in house.metrics.text()
     with house.db.read() as conn:
-        [account] = history.status_rows(conn)["accounts"]
+        [account] = history.status_rows(conn, house.clock())["accounts"]
     assert account["token_expires_at"] == "2026-03-20T02:00:00.000Z"
 
 

@@ -14,6 +14,7 @@ from aggregator.model.message import (
     Message,
     Page,
     Push,
+    Quota,
     ReplyWindow,
 )
 from aggregator.model.notice import Card, Notice, Receipt, Said
@@ -67,6 +68,7 @@ __all__ = [
     "Page",
     "Priority",
     "Push",
+    "Quota",
     "Receipt",
     "ReplyWindow",
     "Said",

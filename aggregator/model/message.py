@@ -117,7 +117,8 @@ class Page:
     """What one poll found. `cursor` is stored with the messages; `more`: ask again at once.
 
     `wake`: streams of this account that should be polled now (a callback that only says "come"). `gaps`:
-    what this walk could not read.
+    what this walk could not read. `covers`: with this page a walk is complete that has read all that the
+    platform lists between these times (None: from its beginning); recoverable gaps inside are closed.
     """
 
     messages: tuple[Message, ...]
@@ -125,17 +126,33 @@ class Page:
     more: bool = False
     wake: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    covers: tuple[datetime | None, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What is left of something that a platform counts. `unit`: calls, USD or percent; `ends_at`: when it is full again."""
+
+    name: str
+    left: float
+    limit: float | None
+    unit: str = "calls"
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who we are there. `streams`: stream name → `ok`, or why not. `note`: anything a person should know."""
+    """Who we are there. `streams`: stream name → `ok`, or why not. `note`: anything a person should know.
+
+    `quotas`: what the platform was asked for now; a connector that counts for itself is `Metered`.
+    """
 
     native_id: str
     name: str | None
     streams: Mapping[str, str]
     token_expires_at: datetime | None = None
     note: str | None = None
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

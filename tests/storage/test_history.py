@@ -250,7 +250,7 @@ def test_the_state_names_what_is_wrong(db: Database) -> None:
     db.write(lambda conn: pause(conn, "social", at(60), "ratelimited"))
     db.write(lambda conn: store_pushes(conn, ACCOUNT, "dm", [b"x"], NOW, new_id=db.new_id))
     with db.read() as conn:
-        state = history.status_rows(conn)
+        state = history.status_rows(conn, NOW)
     (account,) = state["accounts"]
     assert (account["name"], account["platform"], account["pushes_waiting"]) == (
         ACCOUNT,
