@@ -28,7 +28,7 @@ from aggregator.model import (
     Verdict,
     Version,
 )
-from aggregator.readings import bare, marks, newer
+from aggregator.readings import as_it_is, bare, marks, newer
 from aggregator.sla.waits import whole_ms
 from aggregator.telling import Teller
 from aggregator.threads import Draft, conversation_key, opened, over, settle, subject
@@ -112,10 +112,10 @@ class _Intake:
             read[message.key] = message if earlier is None else newer(earlier, message)
         for key, message in read.items():
             if (before := self.known.seen.get(key)) is not None:
-                self._again(message, before)
+                self._again(as_it_is(message, before), before)
         fresh = {key: one for key, one in read.items() if key not in self.known.seen}
         for message in sorted(fresh.values(), key=self._order):
-            self._take(message)
+            self._take(as_it_is(message, None))
         self._attach_waiting()
         for draft in self.touched.values():
             settle(draft, rules=self.rules, now=self.now)

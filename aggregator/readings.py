@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aggregator.model import UNDELIVERED, Message, Seen
+from aggregator.model import AS_OF, UNDELIVERED, Message, Seen
 
 
 def newer(first: Message, second: Message) -> Message:
@@ -18,6 +18,19 @@ def newer(first: Message, second: Message) -> Message:
     ):
         return second
     return first
+
+
+def as_it_is(message: Message, before: Seen | None) -> Message:
+    """A reading of a list that tells no edits (AS_OF): one only where the words are others than those stored."""
+    if AS_OF not in message.marks:
+        return message
+    same = before is None or message.text == before.text
+    return replace(
+        message,
+        edited_at=None if same else message.edited_at,
+        restored_at=message.restored_at if before and before.deleted_at else None,
+        marks=tuple(one for one in message.marks if one != AS_OF),
+    )
 
 
 def bare(message: Message) -> bool:

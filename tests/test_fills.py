@@ -80,3 +80,18 @@ def test_an_edit_that_came_first_gets_the_time_of_the_message_and_its_clock_too(
     assert row["edited_at"] == "2026-03-04T02:00:05.000Z"
     started = {one["started_at"] for one in house.rows(history.clocks)}
     assert started == {"2026-03-04T02:00:01.000Z"}
+
+
+def test_a_list_that_tells_no_edits_changes_what_reads_otherwise_and_nothing_else(
+    house: House,
+) -> None:
+    now = NOW + timedelta(seconds=30)
+    listed = replace(LISTED, edited_at=now, restored_at=now, marks=("as.of",))
+    row = read(house, listed, listed)
+    assert (row["edited_at"], row["text"]) == (None, "被扣了两次款")
+    row = read(house, replace(listed, text="被扣了三次款"))
+    assert (row["edited_at"], row["text"]) == ("2026-03-04T02:00:30.000Z", "被扣了三次款")
+    gone = replace(LISTED, text=None, deleted_at=NOW + timedelta(seconds=2))
+    back = replace(listed, text="被扣了三次款")
+    assert read(house, gone)["deleted_at"] is not None
+    assert read(house, back)["deleted_at"] is None

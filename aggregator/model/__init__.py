@@ -2,6 +2,7 @@
 
 from aggregator.model.decision import Decision, Fill, Known, KnownConversation, Seen, Version
 from aggregator.model.message import (
+    AS_OF,
     UNDELIVERED,
     Accepted,
     Attachment,
@@ -36,6 +37,7 @@ from aggregator.model.stored import (
 from aggregator.model.verdict import Match, Priority, Verdict
 
 __all__ = [
+    "AS_OF",
     "UNDELIVERED",
     "Accepted",
     "Aim",

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 UNDELIVERED = "send.failed"  # a mark of ours: the platform took the message, and it never arrived
+AS_OF = "as.of"  # a mark of ours: it reads so at `edited_at`, and is shown at `restored_at`; whether it changed, the store knows
 
 
 class Kind(StrEnum):
