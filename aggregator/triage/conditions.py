@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from aggregator.model import Author, Kind
 from aggregator.sla.calendar import BusinessCalendar
@@ -107,28 +107,40 @@ class Condition:
     words: Words = field(default_factory=Words)
     facts: Facts = field(default_factory=Facts)
     sentiment: Limits | None = None
+    plain: bool = field(init=False)  # any of one list in own words, as most rules are: soon decided
+    asks: bool = field(init=False)  # facts
+
+    def __post_init__(self) -> None:
+        any_of_one = Words(groups=tuple(Group(one.slot) for one in self.words.groups[:1]))
+        plain = bool(any_of_one.groups) and self.words == any_of_one
+        object.__setattr__(self, "plain", plain)
+        object.__setattr__(self, "asks", self.facts != Facts())
 
     @property
     def sentiment_only(self) -> bool:
-        return self.sentiment is not None and not self.words.groups and self.facts == Facts()
+        return self.sentiment is not None and not self.words.groups and not self.asks
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """The hits that made a rule fire; `denied`: every one of them is negated, and the rule flips."""
 
     hits: tuple[Hit, ...] = ()
     denied: bool = False
 
 
-def evidence(words: Words, reading: Reading, found: Found, negation: Negation) -> Evidence | None:
-    """What of `words` stands in the reading, or None where they do not hold."""
+def evidence(
+    condition: Condition, reading: Reading, found: Found, negation: Negation
+) -> Evidence | None:
+    """What of the condition's words stands in the reading, or None where they do not hold."""
+    words = condition.words
     rows: list[Sequence[Hit]] = []
     for group in words.groups:
         hits = found.get(group.slot)
         if hits is None:  # most rules end here
             return None
         rows.append(hits)
+    if condition.plain and reading.own_only:
+        return Evidence(_flat(rows))
     if words.veto is not None and _of(words, reading, found.get(words.veto, ())):
         return None
     if not rows:
@@ -147,12 +159,16 @@ def evidence(words: Words, reading: Reading, found: Found, negation: Negation) -
         if window is None:
             return None
         rows[words.near :] = [window]
-    if len(rows) == 1 and len(rows[0]) == 1:
-        flat: tuple[Hit, ...] = (rows[0][0],)
-    else:
-        chosen = {(one.start, one.end, one.keyword.text): one for row in rows for one in row}
-        flat = tuple(chosen[key] for key in sorted(chosen))
+    flat = _flat(rows)
     return Evidence(flat, words.negation == "flip" and all(one in denied for one in flat))
+
+
+def _flat(rows: Sequence[Sequence[Hit]]) -> tuple[Hit, ...]:
+    """The hits of all rows in the order of the text, each keyword once at a place."""
+    if len(rows) == 1 and len(rows[0]) == 1:
+        return (rows[0][0],)
+    chosen = {(one.start, one.end, one.keyword.text): one for row in rows for one in row}
+    return tuple([chosen[key] for key in sorted(chosen)])
 
 
 def _of(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit]:

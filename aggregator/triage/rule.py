@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from aggregator.model import Priority
 from aggregator.triage.conditions import Condition, Evidence
@@ -56,8 +56,7 @@ class Rule:
         return (zh if language == "zh" else en).strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(NamedTuple):
     """A rule that holds for one message, and why."""
 
     rule: Rule
@@ -70,7 +69,11 @@ class Fired:
         return Effect(sentiment=-effect.sentiment) if self.evidence.denied else effect
 
     def __str__(self) -> str:
-        terms = ", ".join(self.terms) or "the facts of the message"
+        hits = self.evidence.hits
+        if len(hits) == 1:
+            terms = hits[0].keyword.text
+        else:
+            terms = ", ".join(self.terms) or "the facts of the message"
         if self.evidence.denied:
             return f"{self.rule.id}: {terms} (negated) → {self.effect}"
         return f"{self.rule.id}: {terms} → {self.rule.told}"

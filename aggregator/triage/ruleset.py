@@ -11,7 +11,7 @@ from aggregator.sla.policy import Targets
 from aggregator.triage.conditions import evidence
 from aggregator.triage.examples import Example
 from aggregator.triage.negation import Negation
-from aggregator.triage.priority import MATRIX, Matrix, merge
+from aggregator.triage.priority import MATRIX, Matrix, Merger
 from aggregator.triage.reading import LIMIT, Reading, Readings
 from aggregator.triage.regexes import Regexes
 from aggregator.triage.routes import Route, RouteRule, choose
@@ -23,6 +23,7 @@ from aggregator.triage.text import Folder, language
 EVIDENCE = 20  # matches kept of one rule
 TERMS_SHOWN = 5
 MESSAGES, CHARACTERS = 256, 24_000  # of one pass
+_NONE = Negation("", (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class Ruleset:
     engine: Engine = field(repr=False)
     matrix: Matrix = field(default=MATRIX, repr=False)
     examples: tuple[Example, ...] = field(default=(), repr=False)
+    _merger: Merger = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_merger", Merger(self.matrix))
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict; matches carry offsets into the original text, reasons are in words."""
@@ -102,37 +107,39 @@ class Ruleset:
 
     def _decide(self, subject: Subject, reading: Reading, found: Found) -> tuple[list[Fired], Mood]:
         engine = self.engine
-        negation = Negation(
-            reading.text, found.get(Slot.NEGATORS, ()), found.get(Slot.NEGATOR_MASKS, ())
-        )
-        feeling = mood(found, reading.own_end, negation)
+        negation = _NONE
+        if Slot.NEGATORS in found:
+            masks = found.get(Slot.NEGATOR_MASKS, ())
+            negation = Negation(reading.text, found[Slot.NEGATORS], masks)
+        feeling = mood(found, reading.own_end, negation) if Slot.TERMS in found else NEUTRAL
         candidates = [rule for slot in found for rule in engine.by_slot.get(slot, ())]
-        told = self._told(subject)
         fired = []
         for rule in (*candidates, *engine.wordless):
             condition = rule.condition
             if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
                 continue
-            why = evidence(condition.words, reading, found, negation)
-            if why is not None and condition.facts.hold(told):
+            why = evidence(condition, reading, found, negation)
+            if why is None:
+                continue
+            if not condition.asks or condition.facts.hold(self._told(subject)):
                 fired.append(Fired(rule, why))
         return fired, feeling
 
     def _verdict(self, reading: Reading, fired: Sequence[Fired], feeling: Mood) -> Verdict:
-        merged = merge(fired, feeling, self.matrix)
+        merged = self._merger.merge(fired, feeling)
         reasons = merged.reasons
         if reading.truncated:
             reasons += (f"only the first {LIMIT} characters were judged",)
         return Verdict(
-            urgency=merged.urgency,
-            importance=merged.importance,
-            priority=merged.priority,
-            sentiment=merged.sentiment,
-            score=merged.score,
-            tags=merged.labels,
-            matches=_matches(reading, merged.counted),
-            reasons=reasons,
-            truncated=reading.truncated,
+            merged.urgency,
+            merged.importance,
+            merged.priority,
+            merged.sentiment,
+            merged.score,
+            merged.labels,
+            _matches(reading, merged.counted),
+            reasons,
+            reading.truncated,
         )
 
     def route(
@@ -207,4 +214,6 @@ def _matches(reading: Reading, fired: Sequence[Fired]) -> tuple[Match, ...]:
         for hit in one.evidence.hits[:EVIDENCE]:
             start, end, quoted = reading.span(hit.start, hit.end)
             rows.append(Match(one.rule.id, hit.keyword.text, start, end, quoted))
-    return tuple(sorted(rows, key=lambda row: (row.quoted, row.start, row.end, row.rule, row.term)))
+    if len(rows) > 1:
+        rows.sort(key=lambda row: (row.quoted, row.start, row.end, row.rule, row.term))
+    return tuple(rows)
