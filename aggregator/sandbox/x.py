@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth
@@ -63,7 +64,8 @@ class XStandin(Standin):
     `windows.resets` (ok, past, missing), `access` (what the token may do), `trouble` (None, credits, usage_capped; `period` of the cap), `vocabulary` (tweet,
     post), `lag` (how late new things become visible), `since_max_age` (an older since_id is a 400),
     `dm_lag` (how much later the list of all direct messages shows one than its conversation does),
-    `short_pages`, `trailing_token` (the last page still has a next_token), `token_age` (an older next_token
+    `short_pages`, `trailing_token` (the last page still has a next_token), `empty_first` (a list begins with a
+    page of nothing), `repeated_last` (a page begins with what the one before ended with), `token_age` (an older next_token
     is a 400), `forget_tokens()`, `protected` (user ids whose posts are hidden), `closed` (user ids who take
     no direct messages), `summoned_only` (answers only to who named us), `oauth2` (its own knobs). `billed`
     holds (UTC day, kind, id) of all that X would charge for, `spent_usd` what that comes to; `refused` the statuses of refusals, the newest of them.
@@ -108,6 +110,8 @@ class XStandin(Standin):
         self.since_max_age: timedelta | None = None
         self.short_pages = short_pages
         self.trailing_token = False
+        self.empty_first = False
+        self.repeated_last = False
         self.token_age: timedelta | None = None
         self.dm_lag = timedelta(0)
         self.summoned_only = True
@@ -121,7 +125,7 @@ class XStandin(Standin):
         self._wall = wall
         self._sequence = 0
         self._names: list[tuple[str, re.Pattern[str], str]] = []
-        self._script = Script(self)
+        self.script = Script(self)
         reader = Reader(self)
         self.forget_tokens = reader.forget_tokens
         self._serve("me", r"/2/users/me", reader.me)
@@ -249,18 +253,38 @@ class XStandin(Standin):
         at: datetime,
         *,
         reply_to: Post | None = None,
+        quotes: Post | None = None,
+        reposts: Post | None = None,
         attachment: str | None = None,
         lag: timedelta | None = None,
     ) -> Post:
-        """Somebody posts. Links are made short; a reply begins with whom it answers, as X's app has it."""
+        """Somebody posts. Links are made short; a reply begins with whom it answers, as X's app has it.
+
+        A quote ends with the address of what it quotes; a repost repeats the words, cut.
+        """
         with self.lock:
+            if quotes is not None:
+                text = f"{text} {page(quotes.author, quotes.history[0])}"
+            if reposts is not None:
+                text = f"RT @{reposts.author.handle}: {reposts.words.text}"[:139]
             if reply_to is not None and reply_to.author.id != author.id:
                 text = self.addressed(text, reply_to.author)
             id_ = self._id(at)
             words = shorten(text, self._media(attachment), self._link, page(author, id_))
             root = reply_to.root if reply_to is not None else id_
             seen = self.now() + (self.lag if lag is None else lag)
-            self.posts[id_] = Post(id_, author, words, created(at), seen, root, reply_to, [id_])
+            self.posts[id_] = Post(
+                id=id_,
+                author=author,
+                words=words,
+                at=created(at),
+                seen_from=seen,
+                root=root,
+                reply_to=reply_to,
+                history=[id_],
+                quotes=quotes,
+                reposts=reposts,
+            )
             return self.posts[id_]
 
     def edit(self, post: Post, text: str, at: datetime) -> Post:
@@ -270,9 +294,8 @@ class XStandin(Standin):
             media = post.words.media
             words = shorten(text, media, self._link, page(post.author, post.history[0]))
             post.history.append(id_)
-            seen = self.now() + self.lag
-            self.posts[id_] = Post(
-                id_, post.author, words, created(at), seen, post.root, post.reply_to, post.history
+            self.posts[id_] = replace(
+                post, id=id_, words=words, at=created(at), seen_from=self.now() + self.lag
             )
             return self.posts[id_]
 
@@ -345,7 +368,7 @@ class XStandin(Standin):
     # --- a script -----------------------------------------------------------------------------------
 
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
-        return self._script.play(line, at, told)
+        return self.script.play(line, at, told)
 
     def newest(self, id_: int) -> Post:
         return self.posts[self.posts[id_].history[-1]]

@@ -47,18 +47,16 @@ def include_post(
         for user in place.users.values():
             if f"@{user.handle.lower()}" in post.words.text.lower():
                 into.users.setdefault(user.id, user)
-    parent = post.reply_to
-    if parent is None:
-        return
-    if "in_reply_to_user_id" in expansions:
-        into.users.setdefault(parent.author.id, parent.author)
-    if expansions & REFERENCED:
-        if may_be_seen(place, parent):
-            into.posts.setdefault(parent.id, parent)
-        else:
-            errors.append(missing(place, str(parent.id), "referenced_tweets.id"))
-    if "referenced_tweets.id.author_id" in expansions:
-        into.users.setdefault(parent.author.id, parent.author)
+    if "in_reply_to_user_id" in expansions and post.reply_to is not None:
+        into.users.setdefault(post.reply_to.author.id, post.reply_to.author)
+    for _, other in post.references:
+        if expansions & REFERENCED:
+            if may_be_seen(place, other):
+                into.posts.setdefault(other.id, other)
+            else:
+                errors.append(missing(place, str(other.id), "referenced_tweets.id"))
+        if "referenced_tweets.id.author_id" in expansions:
+            into.users.setdefault(other.author.id, other.author)
 
 
 def missing(place: Place, id_: str, parameter: str, kind: str = "tweet") -> dict[str, Any]:

@@ -60,7 +60,9 @@ class Words:
 
 @dataclass(slots=True)
 class Post:
-    """One version of a post. `history` is shared by all versions, oldest first."""
+    """One version of a post. `history` is shared by all versions, oldest first. One that `reposts` another has
+    no words of its own, whatever `text` says.
+    """
 
     id: int
     author: User
@@ -71,6 +73,18 @@ class Post:
     reply_to: Post | None
     history: list[int]
     deleted: bool = False
+    quotes: Post | None = None
+    reposts: Post | None = None
+
+    @property
+    def references(self) -> tuple[tuple[str, Post], ...]:
+        """What it answers, quotes and repeats, each with X's word for that."""
+        every = (
+            ("replied_to", self.reply_to),
+            ("quoted", self.quotes),
+            ("retweeted", self.reposts),
+        )
+        return tuple((word, post) for word, post in every if post is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,10 @@ class Shape:
         }
         if post.reply_to is not None:
             full["in_reply_to_user_id"] = str(post.reply_to.author.id)
-            full["referenced_tweets"] = [{"type": "replied_to", "id": str(post.reply_to.id)}]
+        if post.references:
+            full["referenced_tweets"] = [
+                {"type": word, "id": str(other.id)} for word, other in post.references
+            ]
         if post.words.media:
             full["attachments"] = {"media_keys": [media.key for media in post.words.media]}
         if cut.text != post.words.text:

@@ -60,6 +60,8 @@ class Place(Protocol):
     since_max_age: timedelta | None
     short_pages: bool
     trailing_token: bool
+    empty_first: bool
+    repeated_last: bool
     token_age: timedelta | None
     dm_lag: timedelta
 
@@ -313,10 +315,14 @@ class Reader:
             size = size * 2 // 3
         page = found[:size]
         more = len(found) > len(page) or (self._place.trailing_token and page)
-        if not more:
+        if self._place.empty_first and asked.token is None and found:
+            page, below = (), found[0].id + 1
+        elif more:
+            below = page[-1].id + (self._place.repeated_last and len(page) > 1)
+        else:
             return page, None
         token = made()
-        self._tokens[token] = (scope, page[-1].id, self._place.now())
+        self._tokens[token] = (scope, below, self._place.now())
         if len(self._tokens) > TOKENS:
             self._tokens.popitem(last=False)
         return page, token

@@ -41,9 +41,10 @@ class Script:
         if line.who and not (parent and parent.author.id == self._place.brand.id):
             text = self._place.addressed(text or "", self._place.brand)
         post = self._place.post(author, text or "", at, reply_to=parent, attachment=line.attachment)
-        return self._public_truth(line.label, post, exported=line.kind != "own_post")
+        return self.truth(line.label, post, exported=line.kind != "own_post")
 
-    def _public_truth(self, label: str, post: Post, *, exported: bool = True) -> Truth:
+    def truth(self, label: str, post: Post, *, exported: bool = True) -> Truth:
+        """What the export must say of the newest version of a post."""
         first = self._place.posts[post.history[0]]
         inbound = post.author.id != self._place.brand.id
         parent = post.reply_to
@@ -55,7 +56,7 @@ class Script:
             direction="inbound" if inbound else "outbound",
             native_id=str(first.id),
             author=_author(post.author),
-            text=post.words.text,
+            text=None if post.reposts else post.words.text,
             url=page(post.author, post.id),
             sent_at=first.at,
             reply_to=str(parent.history[0]) if parent else None,
@@ -105,7 +106,7 @@ class Script:
             self._place.delete(post)
         else:
             post = self._place.edit(post, line.text or "", at)
-        return self._public_truth(old.label, post, exported=old.exported)
+        return self.truth(old.label, post, exported=old.exported)
 
 
 def _author(user: User) -> dict[str, str | None]:
