@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def house(db: Database) -> Iterator[House]:
     house.end()
 
 
-def read(house: House, *given: Message) -> dict[str, object]:
+def read(house: House, *given: Message) -> dict[str, Any]:
     pages = [Page((), "0"), *(Page((one,), str(n)) for n, one in enumerate(given, 1))]
     poller = house.poller(FakeConnector(messages=pages))
     for _ in pages:
@@ -52,7 +53,7 @@ def test_what_hangs_on_a_message_and_was_not_told_is_filled_in_unless_an_edit_to
 ) -> None:
     sticker = replace(LISTED, attachments=(Attachment("sticker", "https://site.example/s.png"),))
     row = read(house, PUSHED, sticker)
-    assert [one["kind"] for one in row["attachments"]] == ["sticker"]  # type: ignore[index]
+    assert [one["kind"] for one in row["attachments"]] == ["sticker"]
     edited = replace(LISTED, text="没有了", edited_at=NOW + timedelta(seconds=9))
     row = read(house, edited, sticker)
     assert row["attachments"] == []

@@ -17,9 +17,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
-from aggregator.model import Accepted, Direction, Identity, Kind, Message, Page, Push
+from aggregator.model import Accepted, Direction, Identity, Kind, Message, Page, Push, Quota
 from connectors.base import Authorizes, Keep, Now, Options, ReplyLimit
-from connectors.facebook import watch, webhook
+from connectors.facebook import fates, watch, webhook
 from connectors.facebook.answers import Answers
 from connectors.facebook.authorize import TOKEN, Authorization, read_token
 from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
@@ -170,6 +170,9 @@ class Facebook:
             note="; ".join([*notes, *([version] if version else [])]) or None,
         )
 
+    def quotas(self) -> tuple[Quota, ...]:
+        return self._usage.left()
+
     def _probe(self, stream: str, edge: str) -> str:
         """`ok`, or why a stream cannot be read. What is wrong with the token itself is raised."""
         more = {"platform": "instagram"} if stream == INSTAGRAM_STREAM else {}
@@ -233,7 +236,8 @@ class Facebook:
             instagram=self._options.instagram,
         )
         untold = want(self._keep, found.wanted)
-        return Page((*found.messages, *untold), None, wake=tuple(found.wake))
+        messages = fates.remembered(self._keep, found.messages)
+        return Page((*messages, *untold), None, wake=tuple(found.wake))
 
     # --- lists ----------------------------------------------------------------------------------
 
@@ -256,7 +260,12 @@ class Facebook:
             return self._posts(cursor, history)
         if stream == "comments":
             return poll_comments(
-                self._graph, self._page_id, cursor, now=self._now(), history=history
+                self._graph,
+                self._page_id,
+                cursor,
+                now=self._now(),
+                history=history,
+                pushed=bool(self.pushed),
             )
         if stream == "reviews":
             return self._edges(_REVIEWS, read_edges_cursor(cursor), review_message, history)
@@ -271,7 +280,8 @@ class Facebook:
                 platform="instagram" if there else "facebook",
                 us=self._instagram() if there else None,
             )
-            ordered = _page(page.messages, page.cursor, more=page.more)
+            messages = fates.unsent(self._keep, page.messages) if self.pushed else page.messages
+            ordered = _page(messages, page.cursor, more=page.more)
             return replace(ordered, gaps=page.gaps)
         raise ValueError(f"Facebook has no stream {stream!r}")
 
@@ -317,7 +327,13 @@ class Facebook:
         if not polled.newest or polled.at is None:
             return _page((message for message, _ in found), at.text(), more=polled.more)
         name = polled.edge.name
-        told = watch.compare(at.known.get(name, {}), found, whole=polled.whole, at=polled.at)
+        told = watch.compare(
+            at.known.get(name, {}),
+            found,
+            whole=polled.whole,
+            at=polled.at,
+            pushed=bool(self.pushed),
+        )
         missing = [(name, one) for one in told.missing]
         at = replace(
             at,

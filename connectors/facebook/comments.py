@@ -99,11 +99,17 @@ def read_comments_cursor(text: str | None) -> CommentsCursor:
 
 
 def poll_comments(
-    graph: PageGraph, page_id: str, cursor: str | None, *, now: datetime, history: bool = False
+    graph: PageGraph,
+    page_id: str,
+    cursor: str | None,
+    *,
+    now: datetime,
+    history: bool = False,
+    pushed: bool = False,
 ) -> Page:
     """One call: a page of a list of posts, or a page of one post's comments.
 
-    `history`: a single turn, over all that is a month old or less.
+    `history`: a single turn, over all that is a month old or less. `pushed`: webhooks tell of them too.
     """
     at = read_comments_cursor(cursor)
     if not at.busy:
@@ -115,7 +121,7 @@ def poll_comments(
     if at.sweep:
         return _page((), _swept(graph, page_id, at, now, history))
     if at.todo:
-        messages, at = _visited(graph, page_id, at, now, history)
+        messages, at = _visited(graph, page_id, at, now, history=history, pushed=pushed)
         return _page(messages, at)
     return _page((), at)
 
@@ -187,7 +193,13 @@ def _due(at: CommentsCursor, platform_ms: int) -> CommentsCursor:
 
 
 def _visited(
-    graph: PageGraph, page_id: str, at: CommentsCursor, now: datetime, history: bool
+    graph: PageGraph,
+    page_id: str,
+    at: CommentsCursor,
+    now: datetime,
+    *,
+    history: bool,
+    pushed: bool,
 ) -> tuple[list[Message], CommentsCursor]:
     """One page of the comments of the post at hand."""
     post_id = at.todo[0]
@@ -229,6 +241,7 @@ def _visited(
             list(zip(messages, hidden, strict=True)),
             whole=listed.next is None,
             at=listed.at,
+            pushed=pushed,
         )
         messages = list(told.messages)
         post = replace(post, known=told.known)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from aggregator.model import Quota
 from connectors import budget
 from connectors.base import Keep, Now
 from connectors.fields import parse_time
@@ -22,6 +23,7 @@ PROBE_S = 600.0  # at STOP, where no minutes are told, one call so often shows w
 STALE = timedelta(minutes=30)
 _STEP = 5  # percent points that are worth a write
 _KEY = "usage"
+_WINDOWS = {f"{_KEY}.{case}": case for case in (APP, PAGES, MESSENGER, INSTAGRAM)}
 _PARTS = ("call_count", "total_time", "total_cputime")
 
 
@@ -49,6 +51,20 @@ class Usage:
         if at is None or self._now() - at > STALE:
             return False
         return any(_percent(row.get(one)) >= SLOW for one in (APP, case))
+
+    def left(self) -> tuple[Quota, ...]:
+        """Percent left of what Facebook tells: the app's calls, the Page's, Messenger's, Instagram's."""
+        row, now = _read(self._keep.get(_KEY)), self._now()
+        shut = {one.name: one for one in budget.quotas(self._keep, _WINDOWS, now)}
+        at = parse_time(row.get("at"))
+        fresh = at is not None and now - at <= STALE
+        found = []
+        for case in _WINDOWS.values():
+            if case in shut:
+                found.append(Quota(case, 0, 100, "percent", shut[case].ends_at))
+            elif fresh and case in row:
+                found.append(Quota(case, max(100 - _percent(row[case]), 0), 100, "percent"))
+        return tuple(found)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """What an answer's headers say, good or bad."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from aggregator.model import Direction, Kind, Message
+from aggregator.model import AS_OF, Direction, Kind, Message
 from connectors.facebook.graph import PageGraph
 from connectors.facebook.refusals import Forbidden, Missing
 
 MOST = 60  # entries of one list
+LAG = timedelta(seconds=5)  # a list may be so much behind what a webhook told
 DOUBTS = 30  # that wait to be asked for; the rest is missed again at the next look
 
 Known = dict[str, list[int]]  # native id → epoch milliseconds, digest of the words, 1 where hidden
@@ -38,10 +39,12 @@ def compare(
     whole: bool,
     at: datetime,
     most: int = MOST,
+    pushed: bool = False,
 ) -> Compared:
     """`found`: the first page of a list that is newest first, each entry with whether it is hidden.
 
-    `whole`: nothing comes after that page. `at`: the platform's clock.
+    `whole`: nothing comes after that page. `at`: the platform's clock. `pushed`: webhooks tell of the entries too,
+    and what they told or lost is not known here, so that each entry says how it is now (AS_OF).
     """
     after: Known = {}
     messages: list[Message] = []
@@ -50,7 +53,13 @@ def compare(
         mark = zlib.crc32((message.text or "").encode("utf-8", "backslashreplace"))
         made = round(message.sent_at.timestamp() * 1000) if message.sent_at else 0
         after[message.native_id] = [made, mark, int(hidden)]
-        messages += _versions(message, before, mark, hidden, at)
+        if pushed and not hidden:
+            as_of = at - LAG
+            messages.append(
+                replace(message, edited_at=as_of, restored_at=as_of, marks=(*message.marks, AS_OF))
+            )
+        else:
+            messages += _versions(message, before, mark, hidden, at)
     times = [entry[0] for entry in after.values() if entry[0]]
     from_ms = 0 if whole else min(times, default=None)
     missing = [

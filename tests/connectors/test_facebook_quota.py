@@ -27,7 +27,9 @@ class Stage:
 
     def connect(self, **more: Any) -> Facebook:
         """Another process, of the same account."""
-        options = Facebook.options.model_validate({**self.page.options(), "verify_token": None, **more})
+        options = Facebook.options.model_validate(
+            {**self.page.options(), "verify_token": None, **more}
+        )
         return Facebook(options, keep=self.keep, now=self.clock)  # type: ignore[arg-type]
 
     def calls(self) -> int:
