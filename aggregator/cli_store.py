@@ -58,23 +58,29 @@ def status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON; times are UTC.")] = False,
 ) -> None:
-    """Accounts and destinations: health, lag, backlog, last success."""
+    """Accounts and destinations: health, lag, quota left, token days left, backlog, last success."""
+    from aggregator.app import platform_of
     from aggregator.now import utc_now
     from aggregator.sla.zone import zone_named
-    from aggregator.status import print_status, with_health
+    from aggregator.status import print_status, rules_state, with_health
     from storage.history import status_rows
+    from storage.rules import held, in_force
 
     with opened(context) as (settings, db):
         now = utc_now()
         with db.read() as conn:
             rows = status_rows(conn, now)
+            version, waiting = in_force(conn), held(conn)
         state = with_health(
             rows,
-            accounts={one.name: (one.connector, one.paused) for one in settings.accounts.values()},
+            accounts={
+                one.name: (platform_of(one), one.paused) for one in settings.accounts.values()
+            },
             destinations=tuple(settings.destinations),
             now=now,
             staged=settings.sandbox,
         )
+        state["rules"] = rules_state(version, waiting)
     if as_json:
         typer.echo(json.dumps(state, ensure_ascii=False, indent=2))
     else:

@@ -88,7 +88,9 @@ class Health:
         now = self._now()
         expires_at = row.token_expires_at
         if name not in self._checks:
-            soon = row.tried_at is not None and now - row.tried_at < JUST_CHECKED
+            # One that was not answered is asked for again: whoever started us may have mended it.
+            answered = row.tried_at is not None and row.tried_at == row.checked_at
+            soon = answered and row.tried_at is not None and now - row.tried_at < JUST_CHECKED
             self._checks[name] = now + JUST_CHECKED if soon else now
         if now >= self._checks[name]:
             expires_at = self._check(row, connector, fence, now)

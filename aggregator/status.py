@@ -11,6 +11,8 @@ from rich.text import Text
 
 from aggregator.destinations.escape import one_line
 from aggregator.terminal import console, table, when
+from storage.rules import Held
+from storage.sql import rfc3339
 
 OVERDUE = timedelta(minutes=2)  # a poll that is due so long ago is not read by anybody
 STYLES = {
@@ -35,7 +37,9 @@ def with_health(
 
     `accounts`: name → (connector, paused). `health` of a stream: `ok`, `late` (the whole account is due, and
     nobody reads it), `retrying`, `paused` (until a time, or by the settings), `waiting` (never read).
-    `lag_ms`: since it was last read. `backlog`: what waits in all. `staged`: the times are a sandbox's, which
+    `lag_ms`: since it was last read. `allowed`: what the last check said of the stream (`ok`, `denied`, `quota`,
+    `auth`, `unknown`), with `allowed_reason`; `identity`, `note`, `checked_at`, `check_error` are that check's,
+    and `quotas` what is left of what the platform counts. `backlog`: what waits in all. `staged`: the times are a sandbox's, which
     runs by a clock of its own, so that nothing can be called late.
     """
     stored = {row["name"]: row for row in rows["accounts"]}
@@ -49,6 +53,7 @@ def with_health(
                 "pushes_waiting": 0,
                 "token_expires_at": None,
                 "silent_since": None,
+                "checkup": None,
                 "streams": [],
                 "backfill": [],
                 "gaps": [],
@@ -62,12 +67,22 @@ def with_health(
         stopped = accounts.get(row["name"], ("", False))[1]
         # A stream that is pushed to is due for ever; what is polled shows whether anybody reads the account.
         late = not staged and bool(row["streams"]) and all(_due(o, now) for o in row["streams"])
+        checkup = row["checkup"] or _NEVER_CHECKED
+        read = {one["name"] for one in row["streams"]}
+        unread = [{**_NEVER_READ, "name": one} for one in checkup["streams"] if one not in read]
         streams = [
-            {**one, "health": _stream(one, now, stopped, late), "lag_ms": _lag(one, now)}
-            for one in row["streams"]
+            {
+                **one,
+                "health": _stream(one, now, stopped, late),
+                "lag_ms": _lag(one, now),
+                **_allowed(checkup["streams"].get(one["name"])),
+            }
+            for one in (*row["streams"], *unread)
         ]
+        about = {key: value for key, value in row.items() if key != "checkup"}
         left = _days_left(row["token_expires_at"], now)
-        found.append({**row, "paused": stopped, "streams": streams, "token_days_left": left})
+        about |= {"paused": stopped, "streams": streams, "token_days_left": left}
+        found.append({**about, **_checked(checkup, now, staged=staged)})
     sinks = [{**row, "health": _sink(row, now)} for _, row in sorted(told.items())]
     return {
         "accounts": found,
@@ -78,6 +93,18 @@ def with_health(
             "pushes": sum(row["pushes_waiting"] for row in found),
         },
     }
+
+
+def rules_state(version: str | None, held: Held | None) -> dict[str, Any]:
+    """`version`: of the rules in force; `held`: those that wait for `inboxd rules approve`, and why."""
+    waiting = None
+    if held is not None:
+        waiting = {
+            "version": held.version,
+            "since": rfc3339(held.since),
+            "why": held.why,
+        }
+    return {"version": version, "held": waiting}
 
 
 def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> None:
@@ -93,11 +120,11 @@ def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> No
                 _health("paused" if account["paused"] else stream["health"]),
                 ago(stream["last_success_at"], now),
                 _next(stream, zone, stopped=account["paused"]),
-                Text(_trouble(stream)),
+                Text(_trouble(stream) or _refused(stream)),
             )
     out.print(streams if streams.rows else "no accounts")
     for account in status["accounts"]:
-        for line in _about(account, zone):
+        for line in _about(account, now, zone):
             out.print(Text(f"{account['name']}: {line}"))
     sinks = table("destination", "health", "waiting", "dead", "last sent", "next", "trouble")
     for row in status["destinations"]:
@@ -117,6 +144,13 @@ def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> No
         f"{backlog['dead']} dead"
         + (": inboxd deliveries list --state dead" if backlog["dead"] else "")
     )
+    rules = status.get("rules") or {"version": None, "held": None}
+    out.print(f"rules: {rules['version'] or 'none in force yet'}")
+    if held := rules["held"]:
+        said = f"rules {held['version']} wait since {when(held['since'], zone)}: {one_line(held['why'])}"
+        out.print(
+            Text(f"{said}; inboxd rules approve lets them in", style="yellow"), soft_wrap=True
+        )
 
 
 def ago(at: str | None, now: datetime) -> str:
@@ -129,8 +163,17 @@ def ago(at: str | None, now: datetime) -> str:
     return f"{seconds} s ago"
 
 
-def _about(account: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
-    """What a row of a table has no place for: the token's days, a silence, history, gaps."""
+def _about(account: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> Iterator[str]:
+    """What a row of a table has no place for: who we are, the token's days, quotas, a silence, history, gaps."""
+    who = account["identity"]
+    if who is not None:
+        name = f"{one_line(who['name'])} ({one_line(who['native_id'])})" if who["name"] else None
+        said = f"we are {name or one_line(who['native_id'])}, checked {ago(account['checked_at'], now)}"
+        yield said + (f"; {one_line(account['note'])}" if account["note"] else "")
+    if account["check_error"] is not None:
+        yield f"the last check was not answered: {one_line(account['check_error'])}"
+    if account["quotas"]:
+        yield "left: " + ", ".join(_left(one, zone) for one in account["quotas"])
     if account["token_days_left"] is not None:
         yield f"token: {account['token_days_left']} days left"
     if account["silent_since"] is not None:
@@ -152,8 +195,58 @@ def _days_left(at: str | None, now: datetime) -> int | None:
     return None if at is None else max((datetime.fromisoformat(at) - now).days, 0)
 
 
+def _allowed(said: str | None) -> dict[str, str | None]:
+    """`denied: not with this token` in two parts; both None where the check says nothing of the stream."""
+    word, _, reason = (said or "").partition(":")
+    return {"allowed": word.strip() or None, "allowed_reason": reason.strip() or None}
+
+
+def _checked(checkup: Mapping[str, Any], now: datetime, *, staged: bool) -> dict[str, Any]:
+    """What is said of the account. A quota is told until it is full again."""
+    known = checkup["native_id"] is not None
+    quotas = [
+        one
+        for one in checkup["quotas"]
+        if staged or one["ends_at"] is None or _later(one["ends_at"], now)
+    ]
+    return {
+        "identity": {key: checkup[key] for key in ("native_id", "name")} if known else None,
+        "note": checkup["note"],
+        "checked_at": checkup["checked_at"],
+        "check_error": checkup["error"],
+        "quotas": quotas,
+        "quotas_at": checkup["quotas_at"],
+    }
+
+
+def _left(quota: Mapping[str, Any], zone: ZoneInfo) -> str:
+    number = f"{quota['left']:.2f}" if quota["unit"] == "USD" else f"{quota['left']:.0f}"
+    of = (
+        f" of {quota['limit']:g}"
+        if quota["limit"] is not None and quota["unit"] != "percent"
+        else ""
+    )
+    unit = "%" if quota["unit"] == "percent" else f" {quota['unit']}"
+    until = f" until {when(quota['ends_at'], zone)}" if quota["ends_at"] else ""
+    return f"{one_line(quota['name'])} {number}{of}{unit}{until}"
+
+
+_NEVER_CHECKED: Mapping[str, Any] = {
+    "streams": {},
+    "quotas": [],
+    **dict.fromkeys(("native_id", "name", "note", "checked_at", "error", "quotas_at")),
+}
 _NEVER_SENT = {"paused_until": None, "failures": 0, "last_error": None, "last_success_at": None}
-_NEVER_READ = {"name": "–", "health": "waiting", "next_poll_at": None, **_NEVER_SENT}
+_NEVER_READ: Mapping[str, Any] = {
+    "name": "–",
+    "state": None,
+    "health": "waiting",
+    "next_poll_at": None,
+    "last_poll_at": None,
+    "allowed": None,
+    "allowed_reason": None,
+    **_NEVER_SENT,
+}
 
 
 def _due(row: Mapping[str, Any], now: datetime) -> bool:
@@ -207,3 +300,10 @@ def _trouble(row: Mapping[str, Any]) -> str:
         return ""
     times = "" if row["failures"] == 1 else f"{row['failures']} times in a row: "
     return times + one_line(row["last_error"] or "no reason was kept")
+
+
+def _refused(stream: Mapping[str, Any]) -> str:
+    """What the check says of a stream that is read, or waits to be pushed, without trouble."""
+    if stream["allowed"] in (None, "ok"):
+        return ""
+    return f"{stream['allowed']}: {one_line(stream['allowed_reason'] or 'no reason was told')}"

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aggregator.errors import RateLimited, Unavailable
+from aggregator.model import Quota
 from connectors.base import Keep
 
 RACES = 8
@@ -143,6 +144,20 @@ def left(keep: Keep, name: str, now: datetime) -> tuple[int, datetime] | None:
     row = _read(keep.get(_window(name)))
     ends, calls = _time(row.get("ends")), row.get("left")
     return (calls, ends) if ends is not None and ends > now and type(calls) is int else None
+
+
+def quotas(keep: Keep, windows: Mapping[str, str], now: datetime) -> tuple[Quota, ...]:
+    """What is known to be left in these windows (name in the Keep → name for a person), those that are open."""
+    found = []
+    for name, shown in windows.items():
+        row = _read(keep.get(_window(name)))
+        ends, until = _time(row.get("ends")), _time(row.get("shut"))
+        limit = row.get("limit") if type(row.get("limit")) is int else None
+        if until is not None and until > now:
+            found.append(Quota(shown, 0, limit, ends_at=until))
+        elif ends is not None and ends > now and type(row.get("left")) is int:
+            found.append(Quota(shown, row["left"], limit, ends_at=ends))
+    return tuple(found)
 
 
 def take(keep: Keep, name: str, now: datetime, *, limit: int, per_s: float) -> None:

@@ -68,7 +68,7 @@ def explained(failed: Failed, *, daily: bool, now: datetime) -> Exception:
     if code == 45011 or (code == 45009 and not daily):
         return RateLimited(failed.reason, retry_after_s=60)
     if code == 45009:
-        return RateLimited(failed.reason, retry_after_s=_until_midnight_s(now))
+        return RateLimited(failed.reason, retry_after_s=until_midnight_s(now))
     if code in _REMEDIES:
         return Unauthorized(failed.reason, remedy=_REMEDIES[code])
     if code in _NOT_ALLOWED:
@@ -81,7 +81,7 @@ def _address(text: str) -> str:
     return found.group(0) if found else "this server's outgoing IP address"
 
 
-def _until_midnight_s(now: datetime) -> float:
+def until_midnight_s(now: datetime) -> float:
     """Seconds to 00:00 in Beijing, when daily quotas start anew (China has no daylight saving)."""
     local = now.astimezone(BEIJING)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

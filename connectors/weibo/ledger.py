@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from aggregator.errors import Unavailable
+from aggregator.model import Quota
 from connectors.base import Keep, Now
 from connectors.payload import integer, mapping
 
@@ -131,6 +133,17 @@ class Ledger:
             if row is None or self._keep.swap(_ROW, old, json.dumps(asdict(row))):
                 return row
         raise Unavailable("too many at once count calls to Weibo")
+
+    def left(self) -> tuple[Quota, ...]:
+        """Calls left of the user's period and of the address's hour; a fifth of the former stays for answers."""
+        now = self._now().timestamp()
+        row = self.read(now)
+        ends = datetime.fromtimestamp(row.ends, UTC)
+        hour = datetime.fromtimestamp((now // HOUR_S + 1) * HOUR_S, UTC)
+        return (
+            Quota("user", max(row.limit - row.used, 0), row.limit, ends_at=ends),
+            Quota("address", max(row.hour_limit - row.hour_used, 0), row.hour_limit, ends_at=hour),
+        )
 
     def refused(self, code: int) -> None:
         """The platform says that calls are used up: of the user (10023) or of the address (10022)."""

@@ -16,7 +16,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from aggregator.errors import Rejected
-from aggregator.model import Identity, Message, Page
+from aggregator.model import Identity, Message, Page, Quota
 from connectors.base import Authorizes, Keep, Now, Options, ReplyLimit
 from connectors.x import deletions
 from connectors.x.checking import identity
@@ -94,6 +94,9 @@ class X:
             query=self._query,
             oauth2=self._options.client_id is not None,
         )
+
+    def quotas(self) -> tuple[Quota, ...]:
+        return (*self._client.left(), *self._ledger.left())
 
     def poll(self, stream: str, cursor: str | None) -> Page:
         if self._deletions is not None and stream == deletions.NAME:

@@ -16,6 +16,7 @@ import tweepy
 
 from aggregator.errors import RateLimited, Unauthorized, Unavailable
 from aggregator.http import Http, body, place
+from aggregator.model import Quota
 from connectors import budget
 from connectors.base import Keep, Now
 from connectors.payload import items, mapping, name, native
@@ -226,6 +227,11 @@ class Client:
             media_fields=MEDIA_FIELDS,
             **where,
         )
+
+    def left(self) -> tuple[Quota, ...]:
+        """Calls left in the windows that X has told, by endpoint; 0 while it is to be left alone."""
+        names = {f"x:{one}": one for _, _, one in _ENDPOINTS}
+        return budget.quotas(self._keep, {**names, BILLING: "billing"}, self._now())
 
     def _call(
         self,

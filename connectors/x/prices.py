@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aggregator.model import Quota
 from connectors import budget
 from connectors.base import Keep, Now
 from connectors.payload import items, mapping, native
@@ -64,6 +66,15 @@ class Ledger:
         billed += [("post", native(mapping(one).get("id"))) for one in posts]
         billed += [("user", native(mapping(one).get("id"))) for one in items(includes.get("users"))]
         budget.spend(self._keep, self._now(), who, billed, PRICES)
+
+    def left(self) -> tuple[Quota, ...]:
+        """What is left of the day's money, and when the next day begins; nothing where no cap is set."""
+        if self._cap is None:
+            return ()
+        now = self._now()
+        free = max(self._cap - budget.spent(self._keep, now).micros, 0)
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+        return (Quota("budget", free / 1e6, self._cap / 1e6, "USD", midnight),)
 
     def wrote(self, kind: str) -> None:
         """Count what we sent. A person asked for it: no cap holds it back."""
