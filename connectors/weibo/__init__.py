@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field, IPvAnyAddress, SecretStr, model_validator
 
 from aggregator.errors import Rejected
-from aggregator.model import Accepted, Identity, Message, Page, Push
+from aggregator.model import Accepted, Identity, Message, Page, Push, Quota
 from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.weibo.api import Api, authorise
 from connectors.weibo.authorization import Authorization, Token
@@ -65,7 +65,7 @@ class Weibo:
         uid, commercial = options.uid, options.tier == "commercial"
         link = partial(authorise, key=options.app_key, back=options.redirect_uri)
         self._secret = _told(options.app_secret)
-        ledger = Ledger(keep, now)
+        self._ledger = ledger = Ledger(keep, now)
         api = Api(
             Token(_told(options.access_token), keep),
             commercial=commercial,
@@ -117,6 +117,9 @@ class Weibo:
         notes = [] if self._secret else ["no app_secret: direct messages are not received"]
         identity = self._health.check(notes)
         return replace(identity, streams={**identity.streams, **dict.fromkeys(self.pushed, "ok")})
+
+    def quotas(self) -> tuple[Quota, ...]:
+        return self._ledger.left()
 
     # --- lists ----------------------------------------------------------------------------------
 
