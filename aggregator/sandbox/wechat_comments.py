@@ -11,16 +11,18 @@ from aggregator.sandbox.base import Answer, Request, answer
 from aggregator.sandbox.wechat_tokens import errcode
 
 MOST = 49  # 50 and more are refused
+LONGEST_REPLY = 600  # characters
 
 
 class Comments:
-    """Articles by (msg_data_id, index). Knobs: `allowed` (else 88000), `short_every` (from 2 on: each
+    """Articles by (msg_data_id, index), each comment at the place of its number. Knobs: `allowed` (else 88000), `short_every` (from 2 on: each
     so-many-th page comes one comment short; 0: never)."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.allowed = True
         self.short_every = 0
         self.articles: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        self.withdrawn: set[tuple[int, int, int]] = set()  # msg_data_id, index, user_comment_id
         self._now = now
         self._pages = 0
 
@@ -43,6 +45,13 @@ class Comments:
         under.append(comment)
         return len(under) - 1
 
+    def withdraw(self, article: tuple[int, int], user_comment_id: int) -> None:
+        """Its writer, or we in the console, took it away: the list is shorter by it."""
+        self.withdrawn.add((*article, user_comment_id))
+
+    def restore(self, article: tuple[int, int], user_comment_id: int) -> None:
+        self.withdrawn.discard((*article, user_comment_id))
+
     def answered(
         self, article: tuple[int, int], user_comment_id: int, at: datetime, content: str
     ) -> None:
@@ -60,7 +69,12 @@ class Comments:
             return errcode(47001, "data format error")
         if not 0 < count <= MOST or begin < 0:
             return errcode(88010, "count range error. cout <= 0 or count > 50")
-        listed = self.articles[article][::-1]
+        standing = [
+            one
+            for one in self.articles[article]
+            if (*article, one["user_comment_id"]) not in self.withdrawn
+        ]
+        listed = standing[::-1]
         self._pages += 1
         page = listed[begin : begin + count]
         if self.short_every and len(page) > 1 and self._pages % self.short_every == 0:
@@ -74,11 +88,14 @@ class Comments:
         under, number = self.articles[article], asked.get("user_comment_id")
         if type(number) is not int or not 0 <= number < len(under):
             return errcode(88008, "comment is not exists")
+        if (*article, number) in self.withdrawn:
+            return errcode(88004, "comment was deleted by user")
         if "reply" in under[number]:
             return errcode(88005, "already reply")
-        if not asked.get("content"):
+        content = asked.get("content")
+        if not isinstance(content, str) or not 0 < len(content) <= LONGEST_REPLY:
             return errcode(88007, "reply content beyond max len or content len is zero")
-        self.answered(article, number, self._now(), str(asked["content"]))
+        self.answered(article, number, self._now(), content)
         return errcode(0, "ok")
 
     def _article(self, request: Request) -> tuple[Answer | None, tuple[int, int], dict[str, Any]]:

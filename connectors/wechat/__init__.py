@@ -16,13 +16,13 @@ from pydantic import Field, SecretStr
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.http import Http
-from aggregator.model import Accepted, Identity, Message, Page, Push
+from aggregator.model import Accepted, Identity, Kind, Message, Page, Push
 from connectors import budget
 from connectors import wechat_callback as callback
 from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.handshake import check_signature
 from connectors.payload import integer, items, mapping
-from connectors.wechat import answers, comments, events
+from connectors.wechat import answers, comment_answers, comments, events
 from connectors.wechat.articles import Articles, Watched
 from connectors.wechat.received import received
 from connectors.wechat.records import PAGE, Walk, sent
@@ -85,6 +85,7 @@ class WeChat:
         self._watched = Watched(options.articles, keep, now)
         self._windows = Windows(keep, now)
         self._answers = answers.Answers(self._windows, self._call, self._recorded)
+        self._comment_answers = comment_answers.CommentAnswers(self._call, now)
 
     def check(self) -> Identity:
         """A token proves id, secret and IP whitelist; one look into each stream, whether we may read it."""
@@ -108,7 +109,8 @@ class WeChat:
 
     def _quotas(self) -> Iterator[str]:
         """What the platform says of today's calls (Beijing days); nothing where it says nothing."""
-        for path in (_path(RECORDS), f"/cgi-bin/{comments.PATH}", f"/cgi-bin/{answers.PATH}"):
+        ours = (comments.PATH, answers.PATH, comment_answers.PATH)
+        for path in (_path(RECORDS), *(f"/cgi-bin/{one}" for one in ours)):
             try:
                 quota = mapping(self._client.call(QUOTA, {"cgi_path": path}).get("quota"))
             except (Unavailable, Rejected):
@@ -173,16 +175,23 @@ class WeChat:
     # --- answers --------------------------------------------------------------------------------
 
     def reply_limit(self, to: Message) -> ReplyLimit:
+        if to.kind is Kind.COMMENT:
+            return self._comment_answers.limit(to)
         return self._answers.limit(to)
 
     def reply(self, to: Message, text: str, key: str) -> Message:
-        """`to`: the customer's newest message, whose time the window begins with. Sent at most once a key:
-        after an unknown outcome it is Rejected, with words that say where to look."""
+        """`to`: a comment, which takes one answer only, or the customer's newest message, whose time the window
+        begins with. Sent at most once a key: after an unknown outcome a message is Rejected, with words that
+        say where to look, and a comment by the platform, if it has its answer."""
+        if to.kind is Kind.COMMENT:
+            return self._comment_answers.reply(to, text)
         return self._answers.reply(to, text, key)
 
     def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
-        """None also where nobody can tell: WeChat's records show such an answer only to some accounts.
-        `reply` does not send it again then."""
+        """None also where nobody can tell: WeChat's records show an answer to a message only to some accounts.
+        `reply` does not send it again then. An answer to a comment stands under its article."""
+        if to.kind is Kind.COMMENT:
+            return self._comment_answers.find(to, text)
         return self._answers.find(to, text, key, since)
 
     # --- what customers wrote -------------------------------------------------------------------
@@ -234,7 +243,7 @@ class WeChat:
         return Page(tuple(told), None, wake=("comments",) if out else ())
 
 
-_WORDS = {answers.PATH: answers.REFUSALS}
+_WORDS = {answers.PATH: answers.REFUSALS, comment_answers.PATH: comment_answers.REFUSALS}
 _CONTENT_TYPES = {b"<": "application/xml", b"{": "application/json"}
 
 

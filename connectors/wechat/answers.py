@@ -82,8 +82,6 @@ class Answers:
 
 
 def _customer(to: Message) -> str:
-    if to.kind is not Kind.DIRECT_MESSAGE:
-        raise Rejected("a comment under an article is answered in WeChat's own console")
     if to.person is None:
         raise Rejected("WeChat did not say who wrote this")
     return to.person

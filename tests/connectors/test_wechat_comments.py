@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.model import Direction, Kind, Message
+from connectors.payload import joined
 from connectors.registry import connector_class
 from connectors.wechat import WeChatOptions
 from connectors.wechat.articles import Article
-from connectors.wechat.comments import read
+from connectors.wechat.comment import read
 from connectors.wechat.events import published
 from tests.connectors.loopback import MemoryKeep
 from tests.connectors.test_wechat_sandbox import world
@@ -230,8 +231,8 @@ def test_a_list_of_answers_gives_each_its_own_id() -> None:
     }
     assert [one.native_id for one in read(item, Article("9", 1))] == [
         "9/1/3",
-        "9/1/3/reply/1795229500",
-        "9/1/3/reply/1795229600",
+        f"9/1/3/reply/{joined('明天')[:16]}",
+        f"9/1/3/reply/{joined('后天')[:16]}",
     ]
 
 
