@@ -107,14 +107,15 @@ class Condition:
     words: Words = field(default_factory=Words)
     facts: Facts = field(default_factory=Facts)
     sentiment: Limits | None = None
-    plain: bool = field(init=False)  # any of one list in own words, as most rules are: soon decided
+    plain: bool = field(init=False)  # any of one list in own words, nothing else: as most rules are
     asks: bool = field(init=False)  # facts
 
     def __post_init__(self) -> None:
         any_of_one = Words(groups=tuple(Group(one.slot) for one in self.words.groups[:1]))
         plain = bool(any_of_one.groups) and self.words == any_of_one
-        object.__setattr__(self, "plain", plain)
-        object.__setattr__(self, "asks", self.facts != Facts())
+        asks = self.facts != Facts()
+        object.__setattr__(self, "plain", plain and not asks and self.sentiment is None)
+        object.__setattr__(self, "asks", asks)
 
     @property
     def sentiment_only(self) -> bool:
@@ -131,16 +132,19 @@ class Evidence(NamedTuple):
 def evidence(
     condition: Condition, reading: Reading, found: Found, negation: Negation
 ) -> Evidence | None:
-    """What of the condition's words stands in the reading, or None where they do not hold."""
+    """What of the condition's words stands in the reading, or None where they do not hold.
+
+    Its first list is in `found`, or it has none.
+    """
     words = condition.words
+    if condition.plain and reading.own_only:
+        return Evidence(_flat((found[words.groups[0].slot],)))
     rows: list[Sequence[Hit]] = []
     for group in words.groups:
         hits = found.get(group.slot)
         if hits is None:  # most rules end here
             return None
         rows.append(hits)
-    if condition.plain and reading.own_only:
-        return Evidence(_flat(rows))
     if words.veto is not None and _of(words, reading, found.get(words.veto, ())):
         return None
     if not rows:

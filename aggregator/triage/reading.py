@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from aggregator.triage.folding import Folded
 from aggregator.triage.text import Folder, split
@@ -16,41 +16,40 @@ LIMIT = 5_000  # characters of a text, and of a quoted one, that are judged
 class Readings:
     """Many messages folded in one go; `ends` is where each ends in the folded text of all."""
 
-    def __init__(self, folder: Folder, messages: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, folder: Folder, messages: Iterable[tuple[str, str | None]]) -> None:
         self.pieces: list[str] = []
+        self.truncated: set[int] = set()  # the numbers of those that are not judged whole
         self._first: list[int] = []  # the number of each message's first piece
         self._bases: dict[int, tuple[int, bool]] = {}  # pieces that do not begin with their text
-        self._cut: set[int] = set()
-        for whole, whole_quoted in messages:
-            text, quoted = whole[:LIMIT], whole_quoted[:LIMIT]
-            if len(text) < len(whole) or len(quoted) < len(whole_quoted):
-                self._cut.add(len(self._first))
+        for text, quoted in messages:
             self._first.append(len(self.pieces))
-            if "//" in text or "回" in text:
-                own, chain = split(text)
-                self._add(text[slice(*own)], own[0])
-                for start, end in chain:
-                    self._add(text[start:end], start)
+            if quoted or len(text) > LIMIT or "//" in text or "回" in text:
+                self._split(text, quoted or "")
             else:
                 self.pieces.append(text)
-            if quoted:
-                self._add(quoted, 0, quoted=True)
         self._first.append(len(self.pieces))
         self.folded = Folded(folder, self.pieces)
         bounds = self.folded.bounds
-        self.begins = [bounds[first] + 1 for first in self._first[:-1]]
         self.ends = [bounds[first] for first in self._first[1:]]
-
-    def __len__(self) -> int:
-        return len(self.ends)
 
     def __getitem__(self, number: int) -> Reading:
         first, after = self._first[number : number + 2]
-        return Reading(self, first, after, truncated=number in self._cut)
+        return Reading(self, first, after, truncated=number in self.truncated)
 
     def base(self, piece: int) -> tuple[int, bool]:
         """Where a piece begins in the original, and whether that is the quoted text."""
         return self._bases.get(piece, (0, False))
+
+    def _split(self, text: str, quoted: str) -> None:
+        if len(text) > LIMIT or len(quoted) > LIMIT:
+            self.truncated.add(len(self._first) - 1)
+        text = text[:LIMIT]
+        own, chain = split(text)
+        self._add(text[slice(*own)], own[0])
+        for start, end in chain:
+            self._add(text[start:end], start)
+        if quoted:
+            self._add(quoted[:LIMIT], 0, quoted=True)
 
     def _add(self, text: str, base: int, *, quoted: bool = False) -> None:
         if base or quoted:
@@ -102,7 +101,3 @@ class Reading:
         """The other way: where [start, end) of a piece as written stands in the reading."""
         place = self._all.folded.place
         return place(piece, start) - self._begin, place(piece, end) - self._begin
-
-
-def read(folder: Folder, text: str, quoted: str = "") -> Reading:
-    return Readings(folder, [(text, quoted)])[0]

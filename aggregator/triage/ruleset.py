@@ -24,6 +24,7 @@ EVIDENCE = 20  # matches kept of one rule
 TERMS_SHOWN = 5
 MESSAGES, CHARACTERS = 256, 24_000  # of one pass
 _NONE = Negation("", (), ())
+_TERMS, _NEGATORS = int(Slot.TERMS), int(Slot.NEGATORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,12 @@ class Ruleset:
     matrix: Matrix = field(default=MATRIX, repr=False)
     examples: tuple[Example, ...] = field(default=(), repr=False)
     _merger: Merger = field(init=False, repr=False)
+    _quiet: Verdict = field(init=False, repr=False)  # of every message that says nothing
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_merger", Merger(self.matrix))
+        reading = Readings(self.engine.folder, [("", None)])[0]
+        object.__setattr__(self, "_quiet", self._verdict(reading, (), NEUTRAL))
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict; matches carry offsets into the original text, reasons are in words."""
@@ -79,51 +83,71 @@ class Ruleset:
 
     def evaluate_many(self, subjects: Sequence[Subject]) -> list[Verdict]:
         """The same verdicts as one at a time, for a fraction of the work."""
-        return [
-            self._verdict(reading, fired, feeling)
-            for some in _together(subjects)
-            for reading, fired, feeling in self._fired(some)
-        ]
+        verdicts: list[Verdict] = []
+        for some in _together(subjects):
+            quiet = [self._quiet] * len(some)
+            for number, reading, found in self._read(some):
+                fired, feeling = self._decide(some[number], reading, found)
+                if fired or feeling is not NEUTRAL or reading.truncated:
+                    quiet[number] = self._verdict(reading, fired, feeling)
+            verdicts.extend(quiet)
+        return verdicts
 
     def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
         """Every rule that holds, shadow ones too, before any merge."""
-        return next(self._fired([subject]))
+        for _, reading, found in self._read([subject]):
+            return reading, *self._decide(subject, reading, found)
+        return Readings(self.engine.folder, [("", None)])[0], [], NEUTRAL
 
-    def _fired(self, subjects: Sequence[Subject]) -> Iterator[tuple[Reading, list[Fired], Mood]]:
+    def _read(
+        self, subjects: Sequence[Subject]
+    ) -> Iterator[tuple[int, Reading, dict[int, list[Hit]]]]:
+        """Those of which there is anything to say, by their numbers."""
         engine = self.engine
-        readings = Readings(engine.folder, [(one.text or "", one.quoted or "") for one in subjects])
+        readings = Readings(engine.folder, [(one.text or "", one.quoted) for one in subjects])
         folded = readings.folded
-        every = engine.scanner.scan_all(folded.text, folded.edges, readings.begins, readings.ends)
-        for number, subject in enumerate(subjects):
+        every = engine.scanner.scan_all(folded.text, folded.edges, readings.ends)
+        if not engine.wordless and engine.exact is None and engine.regexes is None:
+            for number in readings.truncated:
+                every.setdefault(number, {})
+            for number, found in every.items():
+                yield number, readings[number], found
+            return
+        for number in range(len(subjects)):
             reading, found = readings[number], every.get(number, {})
             if engine.exact is not None:
                 _scan_original(engine.exact, reading, found)
             if engine.regexes is not None:
                 _scan_original(engine.regexes, reading, found)
-            if found or engine.wordless:
-                yield reading, *self._decide(subject, reading, found)
-            else:
-                yield reading, [], NEUTRAL
+            yield number, reading, found
 
     def _decide(self, subject: Subject, reading: Reading, found: Found) -> tuple[list[Fired], Mood]:
         engine = self.engine
         negation = _NONE
-        if Slot.NEGATORS in found:
+        if _NEGATORS in found:
             masks = found.get(Slot.NEGATOR_MASKS, ())
-            negation = Negation(reading.text, found[Slot.NEGATORS], masks)
-        feeling = mood(found, reading.own_end, negation) if Slot.TERMS in found else NEUTRAL
-        candidates = [rule for slot in found for rule in engine.by_slot.get(slot, ())]
+            negation = Negation(reading.text, found[_NEGATORS], masks)
+        feeling = mood(found, reading.own_end, negation) if _TERMS in found else NEUTRAL
         fired = []
-        for rule in (*candidates, *engine.wordless):
-            condition = rule.condition
-            if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
-                continue
-            why = evidence(condition, reading, found, negation)
-            if why is None:
-                continue
-            if not condition.asks or condition.facts.hold(self._told(subject)):
+        for slot in found:
+            for rule in engine.by_slot.get(slot, ()):
+                why = evidence(rule.condition, reading, found, negation)
+                if why is not None and (
+                    rule.condition.plain or self._holds(rule, subject, feeling)
+                ):
+                    fired.append(Fired(rule, why))
+        for rule in engine.wordless:
+            why = evidence(rule.condition, reading, found, negation)
+            if why is not None and self._holds(rule, subject, feeling):
                 fired.append(Fired(rule, why))
         return fired, feeling
+
+    def _holds(self, rule: Rule, subject: Subject, feeling: Mood) -> bool:
+        """What a rule asks besides words."""
+        condition = rule.condition
+        if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
+            return False
+        return not condition.asks or condition.facts.hold(self._told(subject))
 
     def _verdict(self, reading: Reading, fired: Sequence[Fired], feeling: Mood) -> Verdict:
         merged = self._merger.merge(fired, feeling)

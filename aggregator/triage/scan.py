@@ -46,20 +46,20 @@ class Scanner:
         self._automaton = AhoCorasick(uses) if uses else None
 
     def scan(self, text: str) -> dict[int, list[Hit]]:
-        return self.scan_all(text, _Neighbours(text), [0], [len(text)]).get(0, {})
+        return self.scan_all(text, _Neighbours(text), [len(text)], begin=0).get(0, {})
 
     def scan_all(
-        self, text: str, edges: Edges, begins: Sequence[int], ends: Sequence[int]
+        self, text: str, edges: Edges, ends: Sequence[int], *, begin: int = 1
     ) -> dict[int, dict[int, list[Hit]]]:
-        """What each message has, by its number; it stands from `begins` to `ends` of the text of all.
+        """What each message has, by its number; the hits count from where it begins.
 
-        The hits count from there. No keyword reaches over an end.
+        The first begins at `begin`, each further one after a BREAK at the end of the one before: no
+        keyword reaches over that.
         """
         every: dict[int, dict[int, list[Hit]]] = {}
         if self._automaton is None or not ends:
             return every
-        table, new = self._uses, tuple.__new__
-        begin, bound = 0, -1
+        table, new, bound = self._uses, tuple.__new__, -1
         found: dict[int, list[Hit]] = {}
         for pattern, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
             left, right, uses = table[pattern]
@@ -67,7 +67,9 @@ class Scanner:
                 continue
             if end > bound:
                 number = bisect_left(ends, end)
-                begin, bound = begins[number], ends[number]
+                bound = ends[number]
+                if number:
+                    begin = ends[number - 1] + 1
                 found = every[number] = {}
             for slot, keyword, forbidden in uses:
                 if forbidden != right and edges[end] & forbidden:
