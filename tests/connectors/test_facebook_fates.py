@@ -8,8 +8,9 @@ from typing import Any
 
 from aggregator.model import Message
 from connectors.facebook.fates import KEY, MOST, remembered, unsent
+from tests.connectors.facebook_fake import PAGE
+from tests.connectors.facebook_pushed import POST, account
 from tests.connectors.loopback import MemoryKeep
-from tests.connectors.test_facebook_webhook import PAGE, POST, account
 
 T = 1_795_233_600
 

@@ -15,8 +15,8 @@ import requests
 from aggregator.sandbox.base import Person
 from aggregator.sandbox.caller import HandshakeFailed
 from aggregator.sandbox.facebook import FacebookStandin
+from tests.sandbox.facebook_page import Clock, ask, code, proof
 from tests.sandbox.receiver import Receiver
-from tests.sandbox.test_facebook import Clock, ask, code, proof
 
 ANN = Person(1, "安妮", "ann")
 
