@@ -126,11 +126,13 @@ class Folded:
 
     def span(self, piece: int, start: int, end: int) -> tuple[int, int]:
         """Where [start, end) of `text` stands in that piece as it was given."""
-        begin = self._begins[piece] + 1
-        first = self._from(start)
+        begin, origin = self._begins[piece] + 1, self._origin
+        if origin is None:
+            return start - begin, max(start, end) - begin
+        first = origin[start]
         if end <= start:
             return first - begin, first - begin
-        last = self._from(end - 1)
+        last = origin[end - 1]
         return first - begin, self._atoms.get(last, last + 1) - begin
 
     def place(self, piece: int, at: int) -> int:
@@ -139,9 +141,6 @@ class Folded:
         if self._origin is None:
             return wanted
         return int(np.searchsorted(np.asarray(self._origin), wanted))
-
-    def _from(self, at: int) -> int:
-        return at if self._origin is None else self._origin[at]
 
 
 # After the table, folding only ever deletes; each of these says what, as the patterns of text.py do.

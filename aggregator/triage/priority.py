@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
-from aggregator.model import Priority
+from aggregator.model import Match, Priority, Verdict
+from aggregator.triage.reading import LIMIT, Reading
 from aggregator.triage.rule import Fired
 from aggregator.triage.sentiment import Mood, label, squeezed
 
@@ -20,26 +20,17 @@ MATRIX: Matrix = (
     (P2, P2, P1, P1),
     (P2, P2, P1, P1),
 )
+EVIDENCE = 20  # matches kept of one rule
 _MOST_SENTIMENT = 3.0  # what all rules together can add, either way
 _REMEMBERED = 4_096  # sets of rules that fired together
 
 
-class Merged(NamedTuple):
-    """`counted`: the rules that had a say; `reasons` in words."""
-
-    urgency: int
-    importance: int
-    priority: Priority
-    sentiment: str
-    score: float
-    labels: tuple[str, ...]
-    counted: tuple[Fired, ...]
-    reasons: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """All that a set of rules decides whatever made them fire; `counted` and `shadows` number them."""
+    """All that a set of rules decides whatever made them fire.
+
+    `counted`, those that have a say, and `shadows` number them.
+    """
 
     counted: tuple[int, ...]
     shadows: tuple[int, ...]
@@ -59,31 +50,37 @@ class Merger:
         self._matrix = matrix
         self._outcomes: dict[tuple[str, ...], _Outcome] = {}  # by the rules that fired
 
-    def merge(self, fired: Sequence[Fired], mood: Mood) -> Merged:
+    def merge(self, fired: Sequence[Fired], mood: Mood, reading: Reading) -> Verdict:
+        """The verdict; matches carry offsets into the original text, reasons are in words."""
         if len(fired) > 1:
-            fired = sorted(fired, key=lambda one: one.rule.id)
-        key = tuple([f"!{one.rule.id}" if one.evidence.denied else one.rule.id for one in fired])
+            fired = sorted(fired, key=_id)
+        key = tuple([f"!{rule.id}" if why.denied else rule.id for rule, why in fired])
         outcome = self._outcomes.get(key)
         if outcome is None:
             outcome = self._outcome(fired)
             if len(self._outcomes) < _REMEMBERED:
                 self._outcomes[key] = outcome
-        counted = tuple([fired[at] for at in outcome.counted])
+        counted = [fired[at] for at in outcome.counted]
+        reasons = [one.told() for one in counted] or ["no rule matched"]
+        if outcome.dropped:
+            reasons.extend(outcome.dropped)
+        if outcome.shadows:
+            reasons.extend([f"shadow, no effect: {fired[at].told()}" for at in outcome.shadows])
         score, sentiment, mood_told = _score(outcome.sentiment, mood)
-        reasons = [str(one) for one in counted] or ["no rule matched"]
-        reasons.extend(outcome.dropped)
-        reasons.extend([f"shadow, no effect: {fired[at]}" for at in outcome.shadows])
         reasons.append(mood_told)
         reasons.append(outcome.told)
-        return Merged(
+        if reading.truncated:
+            reasons.append(f"only the first {LIMIT} characters were judged")
+        return Verdict(
             outcome.urgency,
             outcome.importance,
             outcome.priority,
             sentiment,
             score,
             outcome.labels,
-            counted,
+            _matches(reading, counted),
             tuple(reasons),
+            reading.truncated,
         )
 
     def _outcome(self, fired: Sequence[Fired]) -> _Outcome:
@@ -119,6 +116,25 @@ class Merger:
             sentiment=max(-_MOST_SENTIMENT, min(_MOST_SENTIMENT, added)),
             told=told,
         )
+
+
+def _id(fired: Fired) -> str:
+    return fired.rule.id
+
+
+def _matches(reading: Reading, fired: Sequence[Fired]) -> tuple[Match, ...]:
+    rows = []
+    for rule, why in fired:
+        for start, end, keyword in why.hits[:EVIDENCE]:
+            first, last, quoted = reading.span(start, end)
+            rows.append(Match(rule.id, keyword.text, first, last, quoted))
+    if len(rows) > 1:
+        rows.sort(key=_place)
+    return tuple(rows)
+
+
+def _place(match: Match) -> tuple[bool, int, int, str, str]:
+    return match.quoted, match.start, match.end, match.rule, match.term
 
 
 def _level(fired: Sequence[Fired], matrix: Matrix) -> tuple[Priority, int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from aggregator.triage.folding import Folded
 from aggregator.triage.text import Folder, split
@@ -13,21 +14,31 @@ _HALVES = re.compile("[\ud800-\udfff]")
 LIMIT = 5_000  # characters of a text, and of a quoted one, that are judged
 
 
+class Written(Protocol):
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def quoted(self) -> str | None: ...
+
+
 class Readings:
     """Many messages folded in one go; `ends` is where each ends in the folded text of all."""
 
-    def __init__(self, folder: Folder, messages: Iterable[tuple[str, str | None]]) -> None:
+    def __init__(self, folder: Folder, messages: Iterable[Written]) -> None:
         self.pieces: list[str] = []
         self.truncated: set[int] = set()  # the numbers of those that are not judged whole
         self._first: list[int] = []  # the number of each message's first piece
-        self._bases: dict[int, tuple[int, bool]] = {}  # pieces that do not begin with their text
-        for text, quoted in messages:
-            self._first.append(len(self.pieces))
+        # Of the pieces that do not begin with their text: where they do, and whether that is the quoted one.
+        self.bases: dict[int, tuple[int, bool]] = {}
+        pieces, numbers = self.pieces, self._first
+        for message in messages:
+            text, quoted = message.text or "", message.quoted
+            numbers.append(len(pieces))
             if quoted or len(text) > LIMIT or "//" in text or "回" in text:
                 self._split(text, quoted or "")
             else:
-                self.pieces.append(text)
-        self._first.append(len(self.pieces))
+                pieces.append(text)
+        numbers.append(len(pieces))
         self.folded = Folded(folder, self.pieces)
         bounds = self.folded.bounds
         self.ends = [bounds[first] for first in self._first[1:]]
@@ -35,10 +46,6 @@ class Readings:
     def __getitem__(self, number: int) -> Reading:
         first, after = self._first[number : number + 2]
         return Reading(self, first, after, truncated=number in self.truncated)
-
-    def base(self, piece: int) -> tuple[int, bool]:
-        """Where a piece begins in the original, and whether that is the quoted text."""
-        return self._bases.get(piece, (0, False))
 
     def _split(self, text: str, quoted: str) -> None:
         if len(text) > LIMIT or len(quoted) > LIMIT:
@@ -53,30 +60,29 @@ class Readings:
 
     def _add(self, text: str, base: int, *, quoted: bool = False) -> None:
         if base or quoted:
-            self._bases[len(self.pieces)] = base, quoted
+            self.bases[len(self.pieces)] = base, quoted
         self.pieces.append(text)
 
 
 class Reading:
     """One message. `text` is all its folded words, pieces apart by BREAK; the author's own end at `own_end`."""
 
-    __slots__ = ("_after", "_all", "_begin", "_first", "_text", "own_end", "own_only", "truncated")
+    __slots__ = ("_after", "_all", "_begin", "_first", "own_only", "truncated")
 
     def __init__(self, readings: Readings, first: int, after: int, *, truncated: bool) -> None:
-        bounds = readings.folded.bounds
         self._all, self._first, self._after = readings, first, after
-        self._begin = bounds[first] + 1
-        self._text: str | None = None
-        self.own_end = bounds[first + 1] - self._begin
+        self._begin = readings.folded.bounds[first] + 1
         self.own_only = after == first + 1
         self.truncated = truncated
 
     @property
     def text(self) -> str:
-        if self._text is None:
-            folded = self._all.folded
-            self._text = folded.text[self._begin : folded.bounds[self._after]]
-        return self._text
+        folded = self._all.folded
+        return folded.text[self._begin : folded.bounds[self._after]]
+
+    @property
+    def own_end(self) -> int:
+        return self._all.folded.bounds[self._first + 1] - self._begin
 
     def part(self, start: int) -> str:
         """Whose words begin at `start`: `own` or `quoted`."""
@@ -84,12 +90,14 @@ class Reading:
 
     def span(self, start: int, end: int) -> tuple[int, int, bool]:
         """Where [start, end) of the reading stands in the original, and whether in the quoted text."""
-        start, end, folded = start + self._begin, end + self._begin, self._all.folded
-        piece = self._first
+        readings, piece = self._all, self._first
+        start, end = start + self._begin, end + self._begin
         if not self.own_only:
-            piece = bisect_right(folded.bounds, start - 1, piece, self._after) - 1
-        first, last = folded.span(piece, start, end)
-        base, quoted = self._all.base(piece)
+            piece = bisect_right(readings.folded.bounds, start - 1, piece, self._after) - 1
+        first, last = readings.folded.span(piece, start, end)
+        if piece not in readings.bases:
+            return first, last, False
+        base, quoted = readings.bases[piece]
         return base + first, base + last, quoted
 
     def originals(self) -> Iterator[tuple[int, str]]:

@@ -68,7 +68,8 @@ class Fired(NamedTuple):
         effect = self.rule.effect
         return Effect(sentiment=-effect.sentiment) if self.evidence.denied else effect
 
-    def __str__(self) -> str:
+    def told(self) -> str:
+        """The rule, the words that made it fire, and what it does."""
         hits = self.evidence.hits
         if len(hits) == 1:
             terms = hits[0].keyword.text

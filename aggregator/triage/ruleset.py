@@ -12,7 +12,7 @@ from aggregator.triage.conditions import evidence
 from aggregator.triage.examples import Example
 from aggregator.triage.negation import Negation
 from aggregator.triage.priority import MATRIX, Matrix, Merger
-from aggregator.triage.reading import LIMIT, Reading, Readings
+from aggregator.triage.reading import Reading, Readings
 from aggregator.triage.regexes import Regexes
 from aggregator.triage.routes import Route, RouteRule, choose
 from aggregator.triage.rule import Fired, Rule
@@ -20,7 +20,6 @@ from aggregator.triage.scan import Found, Hit, Scanner
 from aggregator.triage.sentiment import NEUTRAL, Mood, Slot, mood
 from aggregator.triage.text import Folder, language
 
-EVIDENCE = 20  # matches kept of one rule
 TERMS_SHOWN = 5
 MESSAGES, CHARACTERS = 256, 24_000  # of one pass
 _NONE = Negation("", (), ())
@@ -74,8 +73,8 @@ class Ruleset:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_merger", Merger(self.matrix))
-        reading = Readings(self.engine.folder, [("", None)])[0]
-        object.__setattr__(self, "_quiet", self._verdict(reading, (), NEUTRAL))
+        nothing = Readings(self.engine.folder, [Subject("")])[0]
+        object.__setattr__(self, "_quiet", self._merger.merge((), NEUTRAL, nothing))
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict; matches carry offsets into the original text, reasons are in words."""
@@ -89,7 +88,7 @@ class Ruleset:
             for number, reading, found in self._read(some):
                 fired, feeling = self._decide(some[number], reading, found)
                 if fired or feeling is not NEUTRAL or reading.truncated:
-                    quiet[number] = self._verdict(reading, fired, feeling)
+                    quiet[number] = self._merger.merge(fired, feeling, reading)
             verdicts.extend(quiet)
         return verdicts
 
@@ -97,14 +96,14 @@ class Ruleset:
         """Every rule that holds, shadow ones too, before any merge."""
         for _, reading, found in self._read([subject]):
             return reading, *self._decide(subject, reading, found)
-        return Readings(self.engine.folder, [("", None)])[0], [], NEUTRAL
+        return Readings(self.engine.folder, [Subject("")])[0], [], NEUTRAL
 
     def _read(
         self, subjects: Sequence[Subject]
     ) -> Iterator[tuple[int, Reading, dict[int, list[Hit]]]]:
         """Those of which there is anything to say, by their numbers."""
         engine = self.engine
-        readings = Readings(engine.folder, [(one.text or "", one.quoted) for one in subjects])
+        readings = Readings(engine.folder, subjects)
         folded = readings.folded
         every = engine.scanner.scan_all(folded.text, folded.edges, readings.ends)
         if not engine.wordless and engine.exact is None and engine.regexes is None:
@@ -148,23 +147,6 @@ class Ruleset:
         if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
             return False
         return not condition.asks or condition.facts.hold(self._told(subject))
-
-    def _verdict(self, reading: Reading, fired: Sequence[Fired], feeling: Mood) -> Verdict:
-        merged = self._merger.merge(fired, feeling)
-        reasons = merged.reasons
-        if reading.truncated:
-            reasons += (f"only the first {LIMIT} characters were judged",)
-        return Verdict(
-            merged.urgency,
-            merged.importance,
-            merged.priority,
-            merged.sentiment,
-            merged.score,
-            merged.labels,
-            _matches(reading, merged.counted),
-            reasons,
-            reading.truncated,
-        )
 
     def route(
         self, subject: Subject, *, priority: Priority, labels: Collection[str]
@@ -230,14 +212,3 @@ def _scan_original(
             for hit in hits:
                 start, end = reading.folded_span(number, hit.start, hit.end)
                 found.setdefault(slot, []).append(Hit(start, end, hit.keyword))
-
-
-def _matches(reading: Reading, fired: Sequence[Fired]) -> tuple[Match, ...]:
-    rows = []
-    for one in fired:
-        for hit in one.evidence.hits[:EVIDENCE]:
-            start, end, quoted = reading.span(hit.start, hit.end)
-            rows.append(Match(one.rule.id, hit.keyword.text, start, end, quoted))
-    if len(rows) > 1:
-        rows.sort(key=lambda row: (row.quoted, row.start, row.end, row.rule, row.term))
-    return tuple(rows)
