@@ -27,9 +27,9 @@ from aggregator.now import utc_now
 from aggregator.ops import OPS, Ops
 from aggregator.options import AccountSettings, DestinationSettings
 from aggregator.poller import Poller
+from aggregator.ruling import Ruling
 from aggregator.scheduler import Ticker
 from aggregator.settings import Settings
-from aggregator.triage.reload import RuleBook
 from aggregator.triage.ruleset import Ruleset
 from connectors.registry import connector_class
 from storage.engine import Database
@@ -37,7 +37,6 @@ from storage.history import prune
 from storage.keep import AccountKeep
 from storage.leases import LeaseLost
 from storage.outbox import backlog
-from storage.rules import last_good, save_version
 from storage.sealed import Seal
 
 ROLES = ("ingest", "deliver", "web")
@@ -46,7 +45,7 @@ CLOSE_S = 1.0  # for giving the leases back and for the database's last commit, 
 LOOK_S = 5.0  # an account is looked at so often, whether anything is due or not
 APART_S = 1.0  # the same, where another process takes the callbacks in, or the messages
 RAW_KEPT = timedelta(days=14)
-LOOK_AT_RULES_S = 2.0
+LOOK_AT_RULES_S = 1.0
 LOOK_AT_OPS_S = 60.0
 LOOK_AFTER_S = 60.0
 WATCH_CLOCKS_S = 1.0
@@ -105,12 +104,15 @@ class Daemon:
         self.senders: dict[str, Sender] = {}
         self.pollers: dict[str, Poller] = {}
         self.ops = Ops(db=self.db, present=OPS in settings.destinations, now=now, told=self.told)
-        with self.db.read() as conn:
-            known_good = last_good(conn)
-        self.book = RuleBook(settings.rules, tuple(settings.destinations), known_good)
-        self._saved_rules = ""
-        self._rules_reported(self.book.problems)
-        self._save_rules()
+        self.ruling = Ruling(
+            settings.rules,
+            tuple(settings.destinations),
+            guard=settings.rules_guard,
+            db=self.db,
+            ops=self.ops,
+            metrics=self.metrics,
+            now=now,
+        )
         accounts = [one for one in settings.accounts.values() if not one.paused]
         self.ticker = Ticker(jobs=2 * len(accounts) + 9, now=utc_now)
         self._receivers: dict[str, Any] = {}
@@ -134,7 +136,7 @@ class Daemon:
         )
 
     def rules(self) -> Ruleset:
-        return self.book.current
+        return self.ruling.current()
 
     def told(self, destinations: Collection[str]) -> None:
         """Right after a commit: the senders of these have work."""
@@ -148,7 +150,7 @@ class Daemon:
         for sender in self.senders.values():
             sender.start()
         self.ticker.every(RENEW_S, "leases", self.leases.renew)
-        self.ticker.every(LOOK_AT_RULES_S, "rules", self._look_at_rules)
+        self.ticker.every(LOOK_AT_RULES_S, "rules", self.ruling.look)
         self.ticker.every(LOOK_AT_OPS_S, "ops", self.ops.refresh)
         if "deliver" in self.roles:
             self.ticker.every(WATCH_CLOCKS_S, "clocks", self.escalation.tick)
@@ -169,7 +171,7 @@ class Daemon:
             version=__version__,
             accounts=len(self.pollers),
             destinations=len(self.senders),
-            rules=self.book.current.version,
+            rules=self.ruling.current().version,
             roles=sorted(self.roles),
         )
 
@@ -289,31 +291,7 @@ class Daemon:
             self.metrics.pending.labels(name).set(waiting.get(name, 0))
         return self.metrics.text()
 
-    # -- rules -----------------------------------------------------------------------------------
-
-    def _look_at_rules(self) -> None:
-        changes = self.book.look()
-        if changes:
-            self._rules_reported(self.book.problems)
-        if self.book.current.version != self._saved_rules:
-            self._save_rules()
-            log.info("rules.loaded", version=self.book.current.version)
-
-    def _rules_reported(self, problems: Collection[str]) -> None:
-        self.metrics.rules_ok.set(0 if problems else 1)
-        if problems:
-            text = "bad rules, the last good ones stay:\n" + "\n".join(problems)
-            self.ops.broken("rules", text, changed=True)
-        else:
-            self.metrics.rules_at.set(self.now().timestamp())
-            self.ops.mended(
-                "rules", f"the rules are good again, version {self.book.current.version}"
-            )
-
-    def _save_rules(self) -> None:
-        rules = self.book.current
-        self.db.write(lambda conn: save_version(conn, rules.version, rules.sources, self.now()))
-        self._saved_rules = rules.version
+    # -- once an hour ----------------------------------------------------------------------------
 
     def _housekeeping(self) -> None:
         fence = self.leases.hold("housekeeping")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
@@ -88,9 +90,34 @@ class Metrics:
             "When all rule files were last good.",
             registry=registry,
         )
+        self._rules_info = Gauge(
+            "inboxd_rules_info", "The rules in force.", ["version"], registry=registry
+        )
+        self._rules_file_ok = Gauge(
+            "inboxd_rules_file_ok",
+            "1 if the newest version of a rule file is good, 0 if an older one stays.",
+            ["file"],
+            registry=registry,
+        )
+        self.rules_held = Gauge(
+            "inboxd_rules_held",
+            "1 while changed rules wait for `inboxd rules approve`.",
+            registry=registry,
+        )
         Gauge("inboxd_build_info", "The running version.", ["version"], registry=registry).labels(
             version
         ).set(1)
+
+    def rules_in_force(self, version: str) -> None:
+        self._rules_info.clear()
+        self._rules_info.labels(version).set(1)
+
+    def rule_problems(self, files: Collection[str], wrong: Collection[str]) -> None:
+        """`wrong`: of these files, or of others that never were good, those with problems."""
+        self.rules_ok.set(0 if wrong else 1)
+        self._rules_file_ok.clear()
+        for file in {*files, *wrong} - {""}:
+            self._rules_file_ok.labels(file).set(0 if file in wrong else 1)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -62,9 +62,12 @@ class Ops:
         with self._lock:
             self._open = set(found)
 
-    def broken(self, key: str, text: str, *, changed: bool = False) -> None:
-        """Something a person should mend. Repeats are not told; `changed`: other words about it are."""
-        self._begin(key, text, changed=changed, over=False)
+    def broken(self, key: str, text: str, *, changed: bool = False, again: bool = False) -> None:
+        """Something a person should mend. Repeats are not told; `changed`: other words about it are.
+
+        `again`: it is told once more where it was last told AGAIN ago.
+        """
+        self._begin(key, text, changed=changed, over=False, again=again)
 
     def mended(self, key: str, text: str) -> None:
         """The trouble of that key is over; says nothing where none was told."""
@@ -86,9 +89,11 @@ class Ops:
         """Something has happened that is over already; of several within an hour the first is told."""
         self._begin(key, text, changed=False, over=True)
 
-    def _begin(self, key: str, text: str, *, changed: bool, over: bool) -> None:
+    def _begin(
+        self, key: str, text: str, *, changed: bool, over: bool, again: bool = False
+    ) -> None:
         with self._lock:
-            if key in self._open and not changed:
+            if key in self._open and not (changed or again):
                 return
         now = self._now()
         words = f"⚠️ {text}"
@@ -104,6 +109,7 @@ class Ops:
                     changed=changed,
                     over=over,
                     notice=row,
+                    again=again,
                 )
             )
         except Unavailable as error:

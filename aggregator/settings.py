@@ -30,7 +30,7 @@ from aggregator.sla.zone import zone_named
 from aggregator.yamltext import Document, Loc, read
 from connectors.registry import CONNECTORS, connector_class
 
-TOP = ("sandbox", "database", "timezone", "language", "rules")
+TOP = ("sandbox", "database", "timezone", "language", "rules", "rules_guard")
 KEYS = (*TOP, "database_file", "http", *SECTIONS)
 DATABASE = "sqlite:///data/inboxd.db"
 LISTEN = "127.0.0.1:8080"
@@ -39,6 +39,7 @@ CONNECTOR_REGISTRY = Registry(tuple(CONNECTORS), lambda name: connector_class(na
 DESTINATION_REGISTRY = Registry(tuple(DESTINATIONS), lambda kind: destination_class(kind).options)
 
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s?%", re.ASCII)
 _SQLITE = "sqlite:///"
 
 
@@ -61,6 +62,7 @@ class Settings:
     timezone: str
     language: str
     rules: Path
+    rules_guard: float | None  # the share of recent messages that changed rules may move unasked
     http: HttpSettings
     accounts: Mapping[str, AccountSettings]
     destinations: Mapping[str, DestinationSettings]
@@ -112,6 +114,7 @@ def load(
         timezone=_timezone(outside, tree.get("timezone")),
         language=one_of(outside, tree.get("language"), ("language",), LANGUAGES, "en"),
         rules=folder / text_or(outside, tree.get("rules"), ("rules",), "rules"),
+        rules_guard=_guard(outside, tree.get("rules_guard")),
         http=_http(outside, tree.get("http")),
         accounts=read_accounts(outside, tree, connectors),
         destinations=read_destinations(outside, tree, destinations),
@@ -224,6 +227,17 @@ def _timezone(outside: Outside, value: Any) -> str:
     except ValueError as error:
         outside.found.say(("timezone",), f"timezone: {error}")
         return "UTC"
+
+
+def _guard(outside: Outside, value: Any) -> float | None:
+    written = text_or(outside, value, ("rules_guard",), "off")
+    if written == "off":
+        return None
+    found = _PERCENT.fullmatch(written)
+    if found is None or float(found[1]) > 100:
+        outside.found.say(("rules_guard",), "rules_guard is off or a share; write it like 5%")
+        return None
+    return float(found[1]) / 100
 
 
 def _http(outside: Outside, value: Any) -> HttpSettings:

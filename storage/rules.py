@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
-from storage.schema import rule_file, rule_version
-from storage.sql import bulk_insert, clean, dumps, to_ms
+from aggregator.model import Direction, StoredMessage
+from storage.message_rows import stored_message
+from storage.schema import message, meta, rule_file, rule_version
+from storage.sql import bulk_insert, clean, dumps, from_ms, to_ms
+
+_HELD, _APPROVED = "rules.held", "rules.approved"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rules that wait for a person, since when, and why."""
+
+    version: str
+    since: datetime
+    why: str
 
 
 def save_version(
@@ -37,3 +51,52 @@ def version_sources(connection: Connection, version: str) -> dict[str, str] | No
         return None
     texts: dict[str, str] = json.loads(found)
     return texts
+
+
+def in_force(connection: Connection) -> str | None:
+    """The version that went into force last; None before the first."""
+    newest = select(rule_version.c.version).order_by(rule_version.c.activated_at.desc()).limit(1)
+    return connection.execute(newest).scalar()
+
+
+def recent(connection: Connection, limit: int) -> list[StoredMessage]:
+    """The last so many messages of customers, the newest first."""
+    statement = (
+        select(message)
+        .where(message.c.direction == Direction.INBOUND)
+        .order_by(message.c.id.desc())
+        .limit(limit)
+    )
+    return [stored_message(row) for row in connection.execute(statement)]
+
+
+def hold(connection: Connection, version: str, why: str, now: datetime) -> None:
+    """Note that these rules wait for a person."""
+    row = (_HELD, dumps({"version": version, "since": to_ms(now), "why": clean(why)}))
+    bulk_insert(connection, meta, [row], replace="key")
+
+
+def held(connection: Connection) -> Held | None:
+    found = _meta(connection, _HELD)
+    if found is None:
+        return None
+    row = json.loads(found)
+    return Held(row["version"], from_ms(row["since"]), row["why"])
+
+
+def release(connection: Connection) -> None:
+    """Nothing waits any more."""
+    connection.execute(delete(meta).where(meta.c.key == _HELD))
+
+
+def approve(connection: Connection, version: str) -> None:
+    bulk_insert(connection, meta, [(_APPROVED, version)], replace="key")
+
+
+def approved(connection: Connection) -> str | None:
+    """The version that a person approved last."""
+    return _meta(connection, _APPROVED)
+
+
+def _meta(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()

@@ -28,16 +28,19 @@ def begin_trouble(
     changed: bool,
     over: bool,
     notice: Delivery | None,
+    again: bool = False,
 ) -> bool:
     """Note a trouble and store the row that tells of it. False where there is nothing to tell.
 
-    That is: it is open already (`changed`: and its words are the same), or was last told after `not_since`.
+    That is: it is open already (`changed`: and its words are the same; `again`: and was told after
+    `not_since`), or was last told after `not_since`.
     `over`: it has passed already, and is noted as told only.
     """
     row = _row(connection, key)
     if row is not None:
         same = row.text == clean(text)
-        if row.open and (same or not changed):
+        due = again and row.told_at <= to_ms(not_since)
+        if row.open and (same or not changed) and not due:
             return False
         if not row.open and row.told_at > to_ms(not_since) and (same or not changed):
             return False

@@ -69,12 +69,13 @@ def test_bad_rules_keep_the_last_good_and_are_told_and_told_again_when_they_are_
     good, version = (rules / "routes.yaml").read_text("utf-8"), daemon.rules().version
     (rules / "routes.yaml").write_text("routes: [", "utf-8")
     for _ in range(3):
-        daemon._look_at_rules()
+        daemon.ruling.look()
     assert daemon.rules().version == version
     [broken] = ops_said(daemon)
     assert "routes.yaml:2:1: " in broken
     (rules / "routes.yaml").write_text(good, "utf-8")
-    daemon._look_at_rules()
+    for _ in range(2):
+        daemon.ruling.look()
     assert ops_said(daemon)[1].startswith("✅ the rules are good again")
 
 

@@ -265,10 +265,11 @@ def codes() -> Iterator[str]:
 
 @pytest.mark.parametrize("page", RULES)
 def test_the_rules_and_routes_shown_there_are_right(page: str, tmp_path: Path) -> None:
-    rule, routes = blocks(page, "yaml")
+    rule, tune, routes = blocks(page, "yaml")
     safety = next(one for one in blocks("README.md", "yaml") if one.startswith("rules:"))
     (tmp_path / "rules.yaml").write_text(rule, "utf-8")
     (tmp_path / "readme.yaml").write_text(f"schema: 1\n{safety}", "utf-8")
+    (tmp_path / "tune.yaml").write_text(tune, "utf-8")
     (tmp_path / "routes.yaml").write_text(routes, "utf-8")
     (tmp_path / "targets.yaml").write_bytes((ROOT / "rules" / "targets.yaml").read_bytes())
     found = lint(tmp_path, destinations=("social", "desk", "leads"))

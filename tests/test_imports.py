@@ -27,6 +27,7 @@ EDGE = {
             "leases",
             "metrics",
             "ops",
+            "ruling",
         )
     ),
     "storage",
@@ -77,6 +78,7 @@ MAY: dict[str, set[str]] = {
     | {"aggregator.threads", "aggregator.telling", "aggregator.readings"},
     "aggregator.leases": {"storage"},
     "aggregator.ops": {"storage", "aggregator.model", "aggregator.errors"},
+    "aggregator.ruling": EDGE,
     "aggregator.storing": EDGE,
     "aggregator.health": EDGE,
     "aggregator.replying": EDGE | {"connectors.base"},

@@ -166,7 +166,7 @@ def idle(tmp_path: Path, clock: Clock) -> Iterator[Daemon]:
 def tick(daemon: Daemon) -> None:
     """What the ticker and the senders do in a second, the leases apart."""
     daemon.escalation.tick()
-    daemon._look_at_rules()
+    daemon.ruling.look()
     for poller in daemon.pollers.values():
         poller.tick()
     for sender in daemon.senders.values():

@@ -38,7 +38,9 @@ class Examined:
         if plain is self.ruleset:
             return results
         fine = {one.example.place for one in run(plain, whole=self.complete) if one.passed}
-        return tuple(replace(one, tuned=one.example.place in fine) for one in results)
+        return tuple(
+            replace(one, tuned=bool(one.wrong) and one.example.place in fine) for one in results
+        )
 
 
 def load(
@@ -135,15 +137,13 @@ def examine(
 def _failed(results: tuple[Result, ...]) -> list[Finding]:
     rows = []
     for one in results:
-        severity, code, text = Severity.ERROR, "example-failed", one.text
-        if one.closed:
-            severity, code = Severity.WARNING, "gap-closed"
-        elif one.wrong and one.tuned:
-            severity, code = Severity.WARNING, "example-tuned"
-            text = f"a tune of this site says otherwise: {text}"
-        elif one.passed:
+        tuned = bool(one.wrong) and one.tuned
+        if one.passed and not (one.closed or tuned):
             continue
         example = one.example
+        severity = Severity.WARNING if one.closed or tuned else Severity.ERROR
+        code = "gap-closed" if one.closed else "example-tuned" if tuned else "example-failed"
+        text = f"a tune of this site says otherwise: {one.text}" if tuned else one.text
         rows.append(Finding(severity, code, example.file, example.place, text, example.source))
     return rows
 
