@@ -100,6 +100,8 @@ def run(
     """Run the daemon until Ctrl-C or SIGTERM."""
     import gc
 
+    # numpy's threads would be there before the signals are set up, and die of a SIGTERM.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
     from aggregator.running import run_daemon
 
@@ -263,3 +265,18 @@ def test_rules(
 
     if not run_rule_tests(folder or settings_of(context).rules):
         raise typer.Exit(1)
+
+
+@rules_app.command()
+def approve(
+    context: typer.Context,
+    version: Annotated[
+        str | None, typer.Argument(help="Only if these are what waits.", metavar="VERSION")
+    ] = None,
+) -> None:
+    """Let changed rules in that wait because they would change much (rules_guard in the settings)."""
+    from aggregator.arguments import opened
+    from aggregator.ruling import approve_held
+
+    with opened(context) as (_, db):
+        typer.echo(approve_held(db, version))
