@@ -26,6 +26,7 @@ from connectors.wechat_sdk import WORK_HOST, Cipher, WorkClient, pushed
 from connectors.wechat_window import Windows
 from connectors.wecom.answers import Answers
 from connectors.wecom.cursor import Cursor
+from connectors.wecom.events import Strange
 from connectors.wecom.hints import Hints
 from connectors.wecom.messages import message
 from connectors.wecom.names import Names
@@ -75,6 +76,7 @@ class WeCom:
         self._hints = Hints(keep, now)
         self._pace = Pace(keep)
         self._names = Names(self._client, keep, now)
+        self._strange = Strange(keep, now)
         self._windows = Windows(keep, now)
         self._answers = Answers(self._client, self._windows, options.open_kfid)
 
@@ -89,6 +91,7 @@ class WeCom:
         until = self._pace.waits(self._now())
         if until is not None:
             notes.append(f"without a callback, WeCom is asked again at {until:%H:%M:%S} UTC")
+        notes += filter(None, [self._strange.told()])
         return Identity(kfid, called, {"messages": messages}, note="; ".join(notes) or None)
 
     def _listed(self) -> str | None:
@@ -140,6 +143,7 @@ class WeCom:
         read = [message(one, kfid=self._options.open_kfid, now=now) for one in listed]
         messages = self._names.put([one for one in read if one is not None])
         messages = self._windows.put(messages)
+        self._strange.note(listed)
         more = integer(found.get("has_more")) == 1 and following != asked
         after = at.after(following, messages, now, more=more)
         gaps = at.lost(now, refused=refused)

@@ -3,113 +3,38 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import re
-import struct
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aggregator.errors import Rejected
-from aggregator.model import Accepted, Attachment, Direction, Kind, Message, Push
+from aggregator.model import Accepted, Push
 from connectors.base import Receives
-from connectors.wechat import WeChat, WeChatOptions
-from tests.connectors.loopback import Clock, MemoryKeep
-
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "wechat"
-VECTOR: dict[str, Any] = json.loads((FIXTURES / "crypto__vector.json").read_text())
-TOKEN, KEY = VECTOR["token"], VECTOR["encoding_aes_key"]
-APP = VECTOR["wechat"]["receiver"]
-STAMP, NONCE = VECTOR["timestamp"], VECTOR["nonce"]
-RECEIVED = datetime.fromtimestamp(int(STAMP) + 2, UTC)
-
-
-def wechat(**more: Any) -> WeChat:
-    given = {"app_id": APP, "app_secret": "lumo-secret", "token": TOKEN, **more}
-    return WeChat(WeChatOptions(**given), keep=MemoryKeep(), now=Clock())
-
-
-def sealed_wechat(**more: Any) -> WeChat:
-    return wechat(encoding_aes_key=KEY, **more)
-
-
-def xml(name: str) -> str:
-    return (FIXTURES / f"{name}.xml").read_text(encoding="utf-8")
-
-
-def sign(*parts: str) -> str:
-    return hashlib.sha1("".join(sorted(parts)).encode()).hexdigest()
-
-
-def push(
-    body: bytes | str = b"",
-    query: Mapping[str, str] | None = None,
-    *,
-    method: str = "POST",
-    received_at: datetime = RECEIVED,
-) -> Push:
-    told = {"timestamp": STAMP, "nonce": NONCE, "signature": sign(TOKEN, STAMP, NONCE)}
-    raw = body.encode() if isinstance(body, str) else body
-    return Push(method, {**told, **(query or {})}, {}, raw, received_at)
-
-
-def seal(words: str, *, receiver: str = APP, key: str = KEY) -> str:
-    """The envelope's encryption, written here once more."""
-    secret = base64.b64decode(key + "=")
-    plain = b"fedcba9876543210" + struct.pack(">I", len(words.encode())) + words.encode()
-    plain += receiver.encode()
-    pad = 32 - len(plain) % 32
-    encryptor = Cipher(algorithms.AES(secret), modes.CBC(secret[:16])).encryptor()
-    return base64.b64encode(encryptor.update(plain + bytes([pad]) * pad)).decode()
-
-
-def unseal(sealed: str) -> tuple[str, str]:
-    secret = base64.b64decode(KEY + "=")
-    decryptor = Cipher(algorithms.AES(secret), modes.CBC(secret[:16])).decryptor()
-    plain = decryptor.update(base64.b64decode(sealed))
-    plain = plain[: -plain[-1]]
-    (size,) = struct.unpack(">I", plain[16:20])
-    return plain[20 : 20 + size].decode(), plain[20 + size :].decode()
-
-
-def envelope(sealed: str, beside: str = "") -> str:
-    return f"<xml>{beside}<ToUserName>gh_5f1c0b7a93e2</ToUserName><Encrypt>{sealed}</Encrypt></xml>"
-
-
-def sealed_push(sealed: str, **more: Any) -> Push:
-    query = {"encrypt_type": "aes", "msg_signature": sign(TOKEN, STAMP, NONCE, sealed)}
-    return push(envelope(sealed), query, **more)
-
-
-def refused(account: WeChat, request: Push) -> Rejected:
-    with pytest.raises(Rejected) as caught:
-        account.verify(request)
-    told = f"{caught.value} {caught.value.__cause__}"
-    assert TOKEN not in told
-    assert KEY not in told
-    assert "lumo-secret" not in told
-    assert 400 <= caught.value.status < 500
-    return caught.value
-
-
-def only(account: WeChat, accepted: Accepted) -> Message:
-    assert accepted.stream == "messages"
-    (message,) = account.read(accepted.store).messages
-    return message
-
-
-def read(name: str) -> Message:
-    account = wechat()
-    return only(account, account.verify(push(xml(name))))
-
+from connectors.wechat import WeChatOptions
+from tests.connectors.wechat_place import (
+    APP,
+    KEY,
+    NONCE,
+    RECEIVED,
+    STAMP,
+    TOKEN,
+    VECTOR,
+    envelope,
+    only,
+    push,
+    read,
+    refused,
+    seal,
+    sealed_push,
+    sealed_wechat,
+    sign,
+    unseal,
+    wechat,
+    xml,
+)
 
 # --- the handshake ----------------------------------------------------------------------------
 
@@ -305,102 +230,6 @@ def test_deep_nesting_beside_a_readable_message_does_not_break_it() -> None:
     deep = "<Deep>" * 4000 + "</Deep>" * 4000
     body = xml("message__text").replace("</xml>", f"{deep}</xml>")
     assert only(account, account.verify(push(body))).text is not None
-
-
-# --- messages -----------------------------------------------------------------------------------
-
-
-def test_a_text_stays_as_it_was_written() -> None:
-    message = read("message__text")
-    assert message.text == " 订单 8812 还没发货，<b>急</b> & 烦\n第二行 "
-    assert message.native_id == "22876340532172986"  # beyond 2**53
-    assert message.platform == "wechat"
-    assert message.kind is Kind.DIRECT_MESSAGE
-    assert message.direction is Direction.INBOUND
-    assert message.person == "oLumo-4tQ9_customer7"
-    assert message.author is not None
-    assert message.author.native_id == "oLumo-4tQ9_customer7"
-    assert message.author.name is None
-    assert message.sent_at == datetime(2026, 11, 21, 2, 50, tzinfo=UTC)
-    assert message.root is None
-    assert message.marks == ()
-    assert message.raw == xml("message__text").encode()
-
-
-def test_what_xml_escapes_is_undone_once() -> None:
-    assert read("message__text_escaped").text == "1 < 2 &amp; 好"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "attachment"),
-    [
-        ("message__text_empty", None, None),
-        (
-            "message__image",
-            None,
-            Attachment("image", "http://mmbiz.qpic.cn/lumo/1", None, "media-1"),
-        ),
-        ("message__voice_recognised", "我要退款", Attachment("voice", media_id="media-2")),
-        ("message__video", None, Attachment("video", media_id="media-3")),
-        (
-            "message__location",
-            None,
-            Attachment("location", title="上海市黄浦区人民大道 31.230 121.473"),
-        ),
-        (
-            "message__link",
-            None,
-            Attachment("link", "https://news.example/lumo?a=1&b=2", "Lumo 召回公告？"),
-        ),
-        ("message__unknown_type", None, Attachment("unknown", title="hologram")),
-    ],
-)
-def test_each_type_is_read(name: str, text: str | None, attachment: Attachment | None) -> None:
-    message = read(name)
-    assert message.text == text
-    assert message.attachments == ((attachment,) if attachment else ())
-    assert message.marks == ()
-
-
-def test_without_a_message_id_the_same_push_has_the_same_id_and_another_text_another() -> None:
-    once, again = read("message__no_id"), read("message__no_id")
-    account = wechat()
-    other = xml("message__no_id").replace("一句话", "两句话")
-    assert once.native_id == again.native_id
-    assert only(account, account.verify(push(other))).native_id != once.native_id
-
-
-def test_odd_times_and_missing_senders_are_kept_and_marked() -> None:
-    assert read("message__bad_time").marks == ("time.missing",)
-    assert read("message__bad_time").sent_at is None
-    nobody = read("message__no_sender")
-    assert nobody.marks == ("author.missing",)
-    assert (nobody.author, nobody.person) == (None, None)
-
-
-def test_bytes_that_are_no_text_are_replaced_when_stored_words_are_read() -> None:
-    raw = xml("message__text").encode().replace("订单".encode(), b"\xed\xa0\x80")
-    (message,) = wechat().read([raw]).messages
-    assert message.text == " \ufffd\ufffd\ufffd 8812 还没发货，<b>急</b> & 烦\n第二行 "
-
-
-def test_a_stored_push_that_cannot_be_read_is_kept_as_unknown() -> None:
-    page = wechat().read([b"<xml>half", xml("message__image").encode()])
-    broken, image = page.messages
-    assert broken.attachments == (Attachment("unknown", title="unreadable"),)
-    assert broken.text is None
-    assert broken.raw == b"<xml>half"
-    assert broken.marks == ("author.missing", "time.missing")
-    assert image.native_id == "22876340532172989"
-    assert page.cursor is None
-
-
-@pytest.mark.parametrize("name", ["event__subscribe", "event__unknown"])
-def test_events_are_answered_and_are_no_messages(name: str) -> None:
-    for reply in ("success", "transfer_customer_service"):
-        accepted = wechat(passive_reply=reply).verify(push(xml(name)))
-        assert accepted == Accepted(b"success")
-    assert wechat().read([xml(name).encode()]).messages == ()
 
 
 # --- passive replies ----------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from aggregator.sandbox.wechat import WeChatStandin
 from connectors.registry import connector_class
 from tests.connectors.loopback import MemoryKeep
 from tests.connectors.test_wechat_api import NOW, desk, record, walk
-from tests.connectors.test_wechat_callback import (
+from tests.connectors.test_wechat_sandbox import play, script, world
+from tests.connectors.wechat_place import (
     NONCE,
     STAMP,
     TOKEN,
@@ -26,7 +27,6 @@ from tests.connectors.test_wechat_callback import (
     unseal,
     wechat,
 )
-from tests.connectors.test_wechat_sandbox import play, script, world
 
 TEXT: dict[str, Any] = {
     "ToUserName": "gh_5f1c0b7a93e2",

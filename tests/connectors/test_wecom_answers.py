@@ -12,7 +12,7 @@ from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Author, Direction, Kind, Message
 from connectors.base import Replies
 from tests.connectors.loopback import T0, MemoryKeep
-from tests.connectors.test_wecom import (
+from tests.connectors.wecom_place import (
     GET_TOKEN,
     KFID,
     PERSON,

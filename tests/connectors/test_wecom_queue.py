@@ -1,4 +1,4 @@
-"""WeCom's queue where it is hard: three days, the unknown frequency limit, failed sends, cards, its check."""
+"""WeCom's queue where it is hard: its cursor, three days, and a frequency limit that nobody is told."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from aggregator.errors import RateLimited, Unauthorized
-from aggregator.model import Attachment, Direction
+from aggregator.errors import RateLimited, Unavailable
 from tests.connectors.loopback import T0, MemoryKeep
-from tests.connectors.test_wecom import (
+from tests.connectors.wecom_place import (
     EVENT,
     HINT,
-    KFID,
-    PERSON,
+    NOW,
     SYNC,
     corp,
     message,
@@ -22,10 +20,50 @@ from tests.connectors.test_wecom import (
     place,
 )
 
-NOW = int(T0.timestamp())
+# --- the cursor ---------------------------------------------------------------------------------
 
 
-# --- three days ---------------------------------------------------------------------------------
+def test_an_empty_page_with_more_behind_it_is_no_end() -> None:
+    with corp() as (told, server, account, _):
+        told.pages = {
+            "": page(message("a"), next_cursor="c1", has_more=1),
+            "c1": page(next_cursor="c2", has_more=1),
+            "c2": page(message("b"), next_cursor="c3"),
+        }
+        cursor, ids, more = None, [], True
+        while more:
+            found = account.poll("messages", cursor)
+            cursor, more = found.cursor, found.more
+            ids += [one.native_id for one in found.messages]
+        assert (ids, place(cursor)) == (["a", "b"], "c3")
+        assert "cursor" not in server.asked(SYNC)[0].json()
+        assert server.asked(SYNC)[0].json()["voice_format"] == 0
+
+
+@pytest.mark.parametrize("following", ["c1", "", None, 7])
+def test_a_cursor_that_does_not_move_is_no_endless_walk(following: Any) -> None:
+    with corp() as (told, _, account, _):
+        told.pages["c1"] = page(message("a"), next_cursor=following, has_more=1)
+        found = account.poll("messages", "c1")
+    assert (place(found.cursor), found.more, len(found.messages)) == ("c1", False, 1)
+
+
+def test_a_refused_cursor_begins_anew_without_one() -> None:
+    with corp() as (told, _, account, _):
+        told.refused = {("expired", None): 40058}
+        found = account.poll("messages", "expired")
+    assert (len(found.messages), place(found.cursor)) == (13, "4gw7MepFLfgF2VC5npN")
+
+
+def test_a_parameter_that_stays_refused_is_unavailable() -> None:
+    with corp() as (told, server, account, _):
+        told.refused = {("c", None): 40058, (None, None): 40058}
+        with pytest.raises(Unavailable):
+            account.poll("messages", "c")
+        assert len(server.asked(SYNC)) == 2
+
+
+# --- three days --------------------------------------------------------------------------------
 
 
 def test_the_first_reading_has_no_gap_and_a_late_one_says_what_is_lost() -> None:
@@ -97,7 +135,7 @@ def test_a_cursor_that_cannot_be_read_begins_anew_or_is_taken_as_it_is(stored: s
         assert account.poll("messages", stored).messages
 
 
-# --- how often ----------------------------------------------------------------------------------
+# --- how often ------------------------------------------------------------------------------------
 
 
 def test_without_a_callback_each_refusal_doubles_the_wait_and_a_callback_cuts_it_short() -> None:
@@ -133,179 +171,3 @@ def test_the_pace_is_learnt_and_forgotten_after_a_day() -> None:
         assert account.poll("messages", None).messages
         assert account.poll("messages", None).messages
     assert "sync_pace" not in keep.rows
-
-
-# --- what is no message, and what a card shows ----------------------------------------------------
-
-
-def event(kind: str, **more: Any) -> dict[str, Any]:
-    inner = {"event_type": kind, "open_kfid": KFID, "external_userid": PERSON, **more}
-    return {
-        "msgid": f"e-{kind}",
-        "send_time": NOW,
-        "origin": 4,
-        "msgtype": "event",
-        "event": inner,
-    }
-
-
-@pytest.mark.parametrize(
-    ("fail_type", "word"), [(0, "unknown"), (4, "expired"), (6, "too_many"), (10, "refused")]
-)
-def test_what_did_not_arrive_is_taken_back_with_the_reason(fail_type: int, word: str) -> None:
-    with corp() as (told, _, account, _):
-        failed = event("msg_send_fail", fail_msgid="our_own-1", fail_type=fail_type)
-        told.pages[""] = page(failed, next_cursor="c")
-        (gone,) = account.poll("messages", None).messages
-    assert (gone.native_id, gone.direction) == ("our_own-1", Direction.OUTBOUND)
-    assert (gone.text, gone.deleted_at, gone.person) == (None, T0, PERSON)
-    assert gone.marks == ("send.failed", f"send.failed.{word}")
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        event("enter_session", scene="1", welcome_code="w"),
-        event("session_status_change", change_type=1, new_servicer_userid="zhaomin"),
-        event("session_status_change", change_type=3, old_servicer_userid="zhaomin", msg_code="x"),
-        event("servicer_status_change", status=2, servicer_userid="zhaomin"),
-        event("msg_send_fail"),
-        event("user_recall_msg"),
-        event("something_of_2027"),
-        {"msgid": "e", "msgtype": "event", "event": None},
-        {"msgtype": "event", "origin": 4},
-    ],
-)
-def test_sessions_and_the_like_are_no_messages(item: dict[str, Any]) -> None:
-    with corp() as (told, _, account, _):
-        told.pages[""] = page(item, message("m"), next_cursor="c")
-        assert [one.native_id for one in account.poll("messages", None).messages] == ["m"]
-
-
-def card(kind: str, **body: Any) -> dict[str, Any]:
-    return {**message(f"m-{kind}"), "msgtype": kind, kind: body}
-
-
-@pytest.mark.parametrize(
-    ("item", "attachment"),
-    [
-        (card("business_card", userid="zhaomin"), Attachment("card", title="zhaomin")),
-        (card("channels", nickname="Lumo", title="新品"), Attachment("card", title="Lumo · 新品")),
-        (
-            card("channels_shop_product", title="充电宝", sales_price="9900", shop_nickname="Lumo"),
-            Attachment("card", title="充电宝 · 9900 · Lumo"),
-        ),
-        (
-            card("channels_shop_order", order_id="8812", product_titles="灯", state="待发货"),
-            Attachment("card", title="灯 · 待发货 · 8812"),
-        ),
-        (card("msgmenu", head_content="满意吗？"), Attachment("card", title="满意吗？")),
-        (card("business_card"), Attachment("card", title="business_card")),
-        (
-            card("location", latitude=31.2, longitude=121.5),
-            Attachment("location", title="31.2, 121.5"),
-        ),
-        (
-            card("link", url="https://e.example/1", desc="看看"),
-            Attachment("link", url="https://e.example/1", title="看看"),
-        ),
-        (card("video", media_id="v1"), Attachment("video", media_id="v1")),
-    ],
-)
-def test_a_card_says_what_it_shows(item: dict[str, Any], attachment: Attachment) -> None:
-    with corp() as (told, _, account, _):
-        told.pages[""] = page(item, next_cursor="c")
-        (found,) = account.poll("messages", None).messages
-    assert (found.attachments, found.text) == ((attachment,), None)
-
-
-def test_a_forwarded_conversation_is_quoted_and_not_the_customers_own() -> None:
-    with corp() as (told, _, account, _):
-        items = [
-            {
-                "sender_name": "小林",
-                "msgtype": "text",
-                "msg_content": '{"text": {"content": "已退款"}}',
-            },
-            {"sender_name": "小满", "msgtype": "image", "msg_content": "{}"},
-            {"msgtype": "text", "msg_content": "不是 JSON"},
-            {"msgtype": "text", "msg_content": {"text": {"content": 5}}},
-            None,
-        ]
-        told.pages[""] = page(
-            card("merged_msg", title="群聊的聊天记录", item=items), next_cursor="c"
-        )
-        (found,) = account.poll("messages", None).messages
-    assert found.quoted == "小林: 已退款\n小满: [image]\n不是 JSON\n[?]"
-    assert (found.text, found.attachments) == (None, (Attachment("card", title="群聊的聊天记录"),))
-
-
-# --- windows and check ----------------------------------------------------------------------------
-
-
-def test_a_customers_message_opens_five_answers_in_48_hours_and_ours_opens_none() -> None:
-    with corp() as (_, _, account, _):
-        found = account.poll("messages", None).messages
-    for one in found:
-        if one.direction is Direction.OUTBOUND or one.deleted_at is not None:
-            assert one.reply_window is None
-        else:
-            assert one.sent_at is not None
-            assert one.reply_window is not None
-            assert one.reply_window.closes_at == one.sent_at + timedelta(hours=48)
-            assert one.reply_window.left == 5
-
-
-def test_check_looks_through_all_accounts_and_at_the_queue() -> None:
-    with corp() as (told, server, account, _):
-        others = [{"open_kfid": f"wk{number}", "name": "别的"} for number in range(150)]
-        told.accounts = [*others, {"open_kfid": KFID, "name": "Lumo", "manage_privilege": True}]
-        identity = account.check()
-        assert server.asked(SYNC)[0].json()["limit"] == 1
-    assert (identity.name, dict(identity.streams)) == ("Lumo", {"messages": "ok"})
-    assert identity.token_expires_at is None
-
-
-def test_check_refuses_an_account_that_the_app_may_only_see() -> None:
-    with corp() as (told, _, account, _):
-        told.accounts = [{"open_kfid": KFID, "name": "Lumo", "manage_privilege": False}]
-        with pytest.raises(Unauthorized, match="可调用接口的应用"):
-            account.check()
-
-
-@pytest.mark.parametrize(
-    ("code", "word"), [(45009, "quota: "), (48002, "denied: "), (60011, "denied: ")]
-)
-def test_check_says_of_the_queue_what_is_the_matter(code: int, word: str) -> None:
-    with corp() as (_, server, account, _):
-        body = b'{"errcode": %d, "errmsg": "x"}' % code
-        server.fault("status", path=SYNC, status=200, body=body)
-        identity = account.check()
-        assert identity.streams["messages"].startswith(word)
-        if code == 45009:
-            asked = len(server.asked(SYNC))
-            assert "not asked" in account.check().streams["messages"]
-            assert len(server.asked(SYNC)) == asked
-            assert "asked again at" in (account.check().note or "")
-
-
-@pytest.mark.parametrize(
-    ("code", "remedy"),
-    [
-        (60020, "203.0.113.9"),
-        (95000, "open_kfid"),
-        (95004, "open_kfid"),
-        (95011, "by hand"),
-        (95017, "turn the API"),
-        (40201, "banned"),
-    ],
-)
-def test_what_a_person_must_mend_is_told_with_the_remedy(code: int, remedy: str) -> None:
-    with corp() as (_, server, account, _):
-        body = b'{"errcode": %d, "errmsg": "not allow to access from your ip 203.0.113.9"}' % code
-        server.fault("status", path=SYNC, status=200, body=body, times=2)
-        with pytest.raises(Unauthorized) as caught:
-            account.poll("messages", None)
-        assert remedy in caught.value.remedy
-        with pytest.raises(Unauthorized):
-            account.check()
