@@ -16,6 +16,7 @@ from aggregator.sandbox.caller import Caller
 from aggregator.sandbox.weibo_fans import MEDIA, FanService
 from aggregator.sandbox.weibo_gate import Gate
 from aggregator.sandbox.weibo_lists import BadParameter, Entry, by_id, file, page
+from aggregator.sandbox.weibo_reads import Reads
 from aggregator.sandbox.weibo_shapes import Comment, Member, Status
 from aggregator.sandbox.weibo_writes import Writes
 
@@ -59,10 +60,11 @@ class WeiboStandin(Standin):
         )
         self.fans = FanService(now, self.uid, self.app_secret, self.caller)
         self.writes = Writes(now, self.gate, self)
+        self.reads = Reads(now, self.gate, self)
         self.late: dict[str, float] = {}
         self.history: int | None = None
         self.us = Member(self.uid, brand, 50_000, True)
-        self._members = {self.uid: self.us}
+        self.members = {self.uid: self.us}
         self.statuses: dict[int, Status] = {}
         self.comments: dict[int, Comment] = {}
         self._streams: dict[str, list[Entry]] = {
@@ -89,10 +91,11 @@ class WeiboStandin(Standin):
         ):
             self.route("GET", path, gate.open(self._lister(streams, key, most)))
         for path, handler, metered in (
-            (r"/2/comments/show\.json", self._comments_of, True),
-            (r"/2/statuses/show\.json", self._status, True),
-            (r"/2/users/show\.json", self._user, True),
-            (r"/2/account/get_uid\.json", self._get_uid, True),
+            (r"/2/comments/show\.json", self.reads.comments_of, True),
+            (r"/2/comments/show_batch\.json", self.reads.comments, True),
+            (r"/2/statuses/show\.json", self.reads.status, True),
+            (r"/2/users/show\.json", self.reads.user, True),
+            (r"/2/account/get_uid\.json", self.reads.get_uid, True),
             (r"/2/account/rate_limit_status\.json", gate.limits, False),
             (r"/2/remind/unread_count\.json", self._unread, False),
         ):
@@ -105,6 +108,10 @@ class WeiboStandin(Standin):
             "app_secret": self.app_secret,
             "base_url": self.base_url,
         }
+
+    def settle(self) -> bool:
+        """Wait until every push was answered; False if some were not in time."""
+        return self.caller.settle()
 
     def stop(self) -> None:
         self.caller.close()
@@ -122,7 +129,7 @@ class WeiboStandin(Standin):
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         """Posts, comments, direct messages and withdrawals. Raises ValueError for what no API would show.
 
-        What was withdrawn is gone from every list, and none says so: the truth of it stays as it was.
+        What was withdrawn is gone from every list, and none says so: it is told to whoever asks for it by id.
         """
         if line.action == "edit":
             raise ValueError(f"{line.label}: what Weibo edited cannot be told by its API")
@@ -142,12 +149,19 @@ class WeiboStandin(Standin):
         if who is None:
             return self.us
         member = Member(self.uid + 1 + who.number, who.name, who.followers, who.verified)
-        return self._members.setdefault(member.uid, member)
+        return self.members.setdefault(member.uid, member)
 
     def ghost(self, stream: str, at: datetime) -> None:
         """An item that `total_number` counts and no page shows. `stream`: mentions, to_me, cmt_mentions, by_me."""
         with self.lock:
             file(self._streams[stream], Entry(self._new_id(at), None, None))
+
+    def hide(self, native_id: str, *, hidden: bool = True) -> None:
+        """The platform takes an item out of every list, or puts it back; a post can still be had by its id."""
+        with self.lock:
+            number = int(native_id)
+            item = self.comments.get(number) or self.statuses[number]
+            item.hidden = hidden
 
     def staff_reads(self) -> None:
         """Somebody opened the app: the unread counters start again from zero."""
@@ -170,10 +184,10 @@ class WeiboStandin(Standin):
 
     def _play_post(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         ours = line.who is None
-        if ours == (line.kind == "mention") or line.attachment not in (None, "image"):
-            raise ValueError(f"{line.label}: a mention is a customer's, with images at most")
+        if ours == (line.kind == "mention") or line.attachment not in (None, *shapes.ATTACHED):
+            raise ValueError(f"{line.label}: a mention is a customer's, and nobody posts that")
         post = Status(self._new_id(at), at, self.member(line.who), line.text or "")
-        post.images = 1 if line.attachment else 0
+        post.attached = line.attachment
         if line.under is not None:
             post.repost_of = self.statuses[int(told[line.under].native_id)]
             post.repost_of.reposts += 1
@@ -184,7 +198,7 @@ class WeiboStandin(Standin):
         return replace(
             self._truth(line, at, post.author, str(post.id), post),
             kind="mention",
-            attachments=("image",) if line.attachment else (),
+            attachments=(line.attachment,) if line.attachment else (),
             exported=not ours,
         )
 
@@ -235,7 +249,7 @@ class WeiboStandin(Standin):
             kind=line.kind,
             direction="inbound",
             native_id=native_id,
-            author={"native_id": str(member.uid), "name": None, "handle": None},
+            author={"native_id": str(member.uid), "name": member.name, "handle": member.name},
             text=None if line.attachment else line.text,
             url=None,
             sent_at=_second(at),
@@ -250,7 +264,7 @@ class WeiboStandin(Standin):
         number = int(told[line.to].native_id)
         gone = self.comments.get(number) or self.statuses[number]
         gone.gone = True
-        return replace(told[line.to], label=line.label)
+        return replace(told[line.to], deleted=True)
 
     def _truth(
         self, line: Line, at: datetime, author: Member, native_id: str, post: Status
@@ -319,36 +333,6 @@ class WeiboStandin(Standin):
             return answer(page(request.query, entries, key, most, self.now(), self.history))
         except BadParameter as bad:
             return self.gate.error(request, bad.code, bad.words)
-
-    def _comments_of(self, request: Request, match: re.Match[str]) -> Answer:
-        post = self._asked_status(request)
-        if post is None:
-            return self.gate.error(request, 20101, "target weibo does not exist!")
-        entries = [
-            Entry(said.id, None, said) for said in self.comments.values() if said.status is post
-        ]
-        return self._page(request, sorted(entries, key=by_id), "comments", 50)
-
-    def _status(self, request: Request, match: re.Match[str]) -> Answer:
-        post = self._asked_status(request)
-        if post is None:
-            return self.gate.error(request, 20101, "target weibo does not exist!")
-        return answer(shapes.status(post, whole=request.query.get("isGetLongText") == "1"))
-
-    def _asked_status(self, request: Request) -> Status | None:
-        number = request.query.get("id", "")
-        post = self.statuses.get(int(number)) if number.isdecimal() else None
-        return None if post is None or post.gone else post
-
-    def _user(self, request: Request, match: re.Match[str]) -> Answer:
-        uid, name = request.query.get("uid"), request.query.get("screen_name")
-        for member in self._members.values():
-            if uid == str(member.uid) or (uid is None and name == member.name):
-                return answer(shapes.user(member))
-        return self.gate.error(request, 20003, "User does not exists!")
-
-    def _get_uid(self, request: Request, match: re.Match[str]) -> Answer:
-        return answer({"uid": self.uid})
 
     def _unread(self, request: Request, match: re.Match[str]) -> Answer:
         if request.query.get("uid", str(self.uid)) != str(self.uid):

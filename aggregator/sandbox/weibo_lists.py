@@ -71,7 +71,7 @@ def page(
     window = matching[(number - 1) * count : number * count]
     more = matching[number * count : number * count + 1]
     return {
-        key: [_shown(entry.item) for entry in window if entry.item and not entry.item.gone],
+        key: [_shown(entry.item) for entry in window if entry.item and entry.item.listed],
         "hasvisible": False,
         "previous_cursor": 0,
         "next_cursor": more[0].id if more else 0,

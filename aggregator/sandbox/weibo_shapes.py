@@ -10,6 +10,7 @@ from typing import Any
 BEIJING = timezone(timedelta(hours=8))
 EPOCH = 515483463  # seconds; an id is (time - EPOCH) << 22 and 22 bits of its own
 SHORT = 140  # characters that a list shows of a long status
+ATTACHED = ("image", "video", "location", "link")  # what a post may have beside its words
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
     "Jan",
@@ -39,17 +40,22 @@ class Member:
 
 @dataclass(slots=True)
 class Status:
-    """A post; `text` is whole and unescaped. `gone`: withdrawn by its author."""
+    """A post; `text` is whole and unescaped. `gone`: withdrawn by its author; `hidden`: by the platform."""
 
     id: int
     at: datetime
     author: Member
     text: str
-    images: int = 0
+    attached: str | None = None  # one of ATTACHED
     repost_of: Status | None = None
     comments: int = 0
     reposts: int = 0
     gone: bool = False
+    hidden: bool = False
+
+    @property
+    def listed(self) -> bool:
+        return not self.gone and not self.hidden
 
 
 @dataclass(slots=True)
@@ -65,6 +71,11 @@ class Comment:
     answers: Comment | None = None
     floor: int = 1
     gone: bool = False
+    hidden: bool = False
+
+    @property
+    def listed(self) -> bool:
+        return not self.gone and not self.hidden
 
 
 def date(at: datetime) -> str:
@@ -116,10 +127,7 @@ def status(post: Status, *, whole: bool = False) -> dict[str, Any]:
         "in_reply_to_status_id": "",
         "in_reply_to_user_id": "",
         "in_reply_to_screen_name": "",
-        "pic_urls": [
-            {"thumbnail_pic": f"http://wx1.sinaimg.cn/thumbnail/{post.id:x}{number}.jpg"}
-            for number in range(post.images)
-        ],
+        "pic_urls": [],
         "geo": None,
         "user": user(post.author),
         "reposts_count": post.reposts,
@@ -130,16 +138,31 @@ def status(post: Status, *, whole: bool = False) -> dict[str, Any]:
         "visible": {"type": 0, "list_id": 0},
         "annotations": [{"mapi_request": True}],
     }
-    if post.images:
-        first = shown["pic_urls"][0]["thumbnail_pic"]
-        shown["thumbnail_pic"] = first
-        shown["bmiddle_pic"] = first.replace("/thumbnail/", "/bmiddle/")
-        shown["original_pic"] = first.replace("/thumbnail/", "/large/")
+    shown |= _attached(post)
     if long and whole:
         shown["longText"] = {"longTextContent": _escaped(post.text)}
     if post.repost_of is not None:
         shown["retweeted_status"] = _original(post.repost_of)
     return shown
+
+
+def _attached(post: Status) -> dict[str, Any]:
+    """The fields that hold what a post has beside its words."""
+    page = {"page_url": f"https://weibo.com/p/{post.id:x}", "page_title": "青山的一天"}
+    if post.attached == "image":
+        urls = {size: f"http://wx1.sinaimg.cn/{size}/{post.id:x}.jpg" for size in _SIZES}
+        whole = {f"{name}_pic": urls[size] for size, name in _SIZES.items()}
+        return {"pic_urls": [{"thumbnail_pic": urls["thumbnail"]}], **whole}
+    if post.attached == "video":
+        return {"page_info": {"type": "video", "object_type": 11, **page}}
+    if post.attached == "location":
+        return {"geo": {"type": "Point", "coordinates": [31.230416, 121.473701]}}
+    if post.attached == "link":
+        return {"page_info": {"type": "webpage", **page}}
+    return {}
+
+
+_SIZES = {"thumbnail": "thumbnail", "bmiddle": "bmiddle", "large": "original"}
 
 
 def comment(said: Comment, *, within: bool = False) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field, IPvAnyAddress, SecretStr, model_validator
 
 from aggregator.errors import Rejected
-from aggregator.model import Accepted, Identity, Message, Page, Push, Quota
+from aggregator.model import Accepted, Identity, Kind, Message, Page, Push, Quota
 from connectors.base import Keep, Now, Options, ReplyLimit
 from connectors.weibo.api import Api, authorise
 from connectors.weibo.authorization import Authorization, Token
@@ -25,6 +25,7 @@ from connectors.weibo.health import Health
 from connectors.weibo.ledger import Ledger
 from connectors.weibo.lists import LISTS, Lists, metered
 from connectors.weibo.planner import Planner
+from connectors.weibo.profiles import Profiles
 from connectors.weibo.replies import Answers
 from connectors.weibo.windows import Windows
 
@@ -75,7 +76,14 @@ class Weibo:
         )
         planned = metered(commercial=commercial)
         self._planner = Planner(api, ledger, uid=uid, now=now, streams=planned)
-        self._lists = Lists(api, self._planner, uid=uid, commercial=commercial, now=now)
+        self._lists = Lists(api, self._planner, uid=uid, commercial=commercial, keep=keep, now=now)
+        self._profiles = Profiles(
+            api,
+            calls=lambda: self._planner.calls().limit,
+            allowed=self._planner.extra,
+            keep=keep,
+            now=now,
+        )
         self._windows = Windows(keep, now)
         self._health = Health(
             *(api, self._lists, self._planner),
@@ -90,6 +98,7 @@ class Weibo:
             uid=uid,
             address=str(options.rip) if options.rip else None,
             spend=self._planner.answer,
+            gone=self._gone,
             now=now,
         )
         self.pushed: tuple[str, ...] = (_DIRECT,) if self._secret else ()
@@ -130,6 +139,8 @@ class Weibo:
         page = self._lists.poll(stream, cursor)
         if page.cursor != cursor:
             self._health.saw(stream)
+        if self.pushed:
+            self._profiles.saw(page.messages)
         return replace(page, messages=self._windows.on(page.messages))
 
     def backfill(self, stream: str, cursor: str | None) -> Page:
@@ -148,7 +159,10 @@ class Weibo:
         return accepted(self._secret, request, stream=_DIRECT)
 
     def read(self, raw: Sequence[bytes]) -> Page:
-        """A push that only tells of a mention wakes the list that holds it."""
+        """A push that only tells of a mention wakes the list that holds it.
+
+        Raises Unavailable while it is worth waiting for the name of who wrote.
+        """
         messages: list[Message] = []
         calls: list[Mentioned] = []
         for one in raw:
@@ -161,7 +175,7 @@ class Weibo:
         wake = dict.fromkeys(one.stream for one in calls)
         for stream in wake:
             self._planner.wake(stream)
-        return Page(tuple(messages), None, wake=tuple(wake))
+        return Page(tuple(self._profiles.put(messages)), None, wake=tuple(wake))
 
     # --- answers --------------------------------------------------------------------------------
 
@@ -174,6 +188,12 @@ class Weibo:
     def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
         """Raises Rejected for direct messages: Weibo lists none of ours, and a second one would be a guess."""
         return self._answers.find(to, text, since)
+
+    def _gone(self, to: Message, code: int) -> None:
+        """An answer came too late for what it answers: the next page of its list says so."""
+        kind = self._lists.withdrawn.note(to, code)
+        if kind is not None:
+            self._planner.wake("comments" if kind is Kind.COMMENT else "mentions")
 
 
 def _told(secret: SecretStr | None) -> str | None:

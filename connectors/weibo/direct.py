@@ -60,7 +60,7 @@ def accepted(secret: str, request: Push, *, stream: str) -> Accepted:
     found = _pushed(request.body)
     if not found:
         raise Rejected("the body is no JSON object and no XML of the platform's")
-    if found.get("type") == "event":
+    if found.get("type") == "event" or _subscribes(found):
         return Accepted(b"")
     return Accepted(b"", stream=stream, store=(request.body,))
 
@@ -70,7 +70,7 @@ def direct(raw: bytes, *, uid: str) -> Message | Mentioned | None:
     found = _pushed(raw)
     kind = name(found.get("type"))
     data = found.get("data")
-    if kind == "event":
+    if kind == "event" or _subscribes(found):
         return None
     if kind == "mention":
         return _mentioned(mapping(data), parse_time(found.get("created_at")))
@@ -97,6 +97,12 @@ def direct(raw: bytes, *, uid: str) -> Message | Mentioned | None:
         raw=raw,
         marks=tuple(marks),
     )
+
+
+def _subscribes(found: dict[str, Any]) -> bool:
+    """Two words that are commands to the platform, which subscribe (订阅) and unsubscribe (退订)."""
+    text = found.get("text")
+    return found.get("type") == "text" and isinstance(text, str) and text.lower() in ("dy", "td")
 
 
 def _attachments(kind: str | None, data: dict[str, Any], text: Any) -> tuple[Attachment, ...]:

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from aggregator.errors import RateLimited, Unavailable
-from aggregator.model import Gap, Message, Page
-from connectors.base import Now
+from aggregator.errors import RateLimited, Rejected, Unavailable
+from aggregator.model import Gap, Kind, Message, Page
+from connectors.base import Keep, Now
 from connectors.payload import integer, items, mapping
 from connectors.weibo.api import TWINS, Api
 from connectors.weibo.longtext import LongTexts
 from connectors.weibo.messages import comment, original, status
 from connectors.weibo.planner import Planner
-from connectors.weibo.walk import AGAIN_ITEMS, FIRST_PAGES, Walk, seconds_of
+from connectors.weibo.recent import Recent
+from connectors.weibo.walk import AGAIN, AGAIN_ITEMS, FIRST_PAGES, Walk, id_at, seconds_of
+from connectors.weibo.withdrawn import HIDDEN, SHOWN, Withdrawn, tombstone
 
 LISTED = 2000  # items; no list of Weibo's is said to go further back
 
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """`key`: what the answer calls it; `most`: what one page may hold."""
+    """`key`: what the answer calls it; `most`: what one page may hold; `kind`: what is in it."""
 
     path: str
     key: str
     most: int
+    kind: Kind
 
 
 LISTS = {
-    "mentions": List("statuses/mentions", "statuses", 200),
-    "comments": List("comments/to_me", "comments", 50),
-    "comment_mentions": List("comments/mentions", "comments", 50),
-    "own_comments": List("comments/by_me", "comments", 50),
+    "mentions": List("statuses/mentions", "statuses", 200, Kind.MENTION),
+    "comments": List("comments/to_me", "comments", 50, Kind.COMMENT),
+    "comment_mentions": List("comments/mentions", "comments", 50, Kind.COMMENT),
+    "own_comments": List("comments/by_me", "comments", 50, Kind.COMMENT),
 }
 
 
@@ -45,26 +48,31 @@ def metered(*, commercial: bool) -> tuple[str, ...]:
 class Lists:
     """Every list is newest first; a walk goes down to where the last complete one began, less an overlap.
 
-    A comment on our post that mentions us stands in two lists; kind and id are the same in both.
+    A comment on our post that mentions us stands in two lists; kind and id are the same in both. Calls are
+    few and items are free: now and then the first page reaches further back than it must, which shows what
+    appeared late and what is gone.
     """
 
-    def __init__(self, api: Api, planner: Planner, *, uid: str, commercial: bool, now: Now) -> None:
+    def __init__(
+        self, api: Api, planner: Planner, *, uid: str, commercial: bool, keep: Keep, now: Now
+    ) -> None:
         self._api = api
         self._planner = planner
         self._planned = metered(commercial=commercial)
         self._uid = uid
         self._now = now
         self._long = LongTexts(api, allowed=planner.extra)
+        self.withdrawn = Withdrawn(api, allowed=planner.idle, keep=keep, now=now)
 
     def poll(self, stream: str, cursor: str | None) -> Page:
         """One page of one list; an empty one, the cursor unchanged, while the plan says "not yet"."""
-        walk = self._walk(stream, cursor)
+        walk, recent = self._walk(stream, cursor), Recent.read(_told(cursor).get("recent"))
         if stream not in self._planned:
-            return self._page(stream, walk)
+            return self._page(stream, walk, recent, cursor)
         if not self._planner.turn(stream, going=walk.below is not None):
             return Page((), cursor)
         try:
-            return self._page(stream, walk)
+            return self._page(stream, walk, recent, cursor)
         except BaseException:
             self._planner.failed(stream)
             raise
@@ -81,25 +89,29 @@ class Lists:
         asked = {"count": LISTS[stream].most}
         if type(below) is int:
             asked["max_id"] = below
-        found, last = self.listed(stream, asked)
+        found, following = self.listed(stream, asked)
         ids = [id for id in map(_id, found) if id and (type(below) is not int or id <= below)]
-        messages = self._messages(stream, found)
+        messages = self._messages(stream, found) + self._originals(stream, found)
         pages += 1
-        if last or not ids or pages * LISTS[stream].most >= LISTED:
+        lower = (
+            min(ids) - 1 if ids else following or 0
+        )  # a page may be empty, all of it being hidden
+        ends = following == 0 or lower <= 0 or (type(below) is int and lower >= below)
+        if ends or pages * LISTS[stream].most >= LISTED:
             return Page(messages, json.dumps({"below": 0, "pages": pages}))
-        return Page(messages, json.dumps({"below": min(ids) - 1, "pages": pages}), more=True)
+        return Page(messages, json.dumps({"below": lower, "pages": pages}), more=True)
 
-    def listed(self, stream: str, asked: dict[str, int]) -> tuple[list[Any], bool]:
-        """The items of one page, and whether the platform says that none follow."""
+    def listed(self, stream: str, asked: dict[str, int]) -> tuple[list[Any], int | None]:
+        """The items of one page, and where the next begins: 0 if there is none, None if that is not told."""
         answer = self._api.get(LISTS[stream].path, asked)
         if answer == []:  # how an empty object is written there
-            return [], True
+            return [], 0
         key = LISTS[stream].key
         found = mapping(answer).get(key)
         if not isinstance(found, list):
             raise Unavailable(f"no {key} in Weibo's answer")
         following = mapping(answer).get("next_cursor")
-        return items(found), following is not None and str(following) == "0"
+        return items(found), 0 if str(following) == "0" else integer(following) or None
 
     def _walk(self, stream: str, cursor: str | None) -> Walk:
         again = max(1, AGAIN_ITEMS // LISTS[stream].most)
@@ -109,54 +121,118 @@ class Lists:
         few = pages(FIRST_PAGES)
         return Walk.resume(cursor, self._now(), first=few, again=min(again, few), overlap=few)
 
-    def _page(self, stream: str, walk: Walk) -> Page:
-        asked = {"since_id": walk.since, "count": LISTS[stream].most}
+    def _page(self, stream: str, walk: Walk, recent: Recent, cursor: str | None) -> Page:
+        now, since = self._now(), walk.since
+        if walk.seen is not None and walk.below is None and recent.due(now.timestamp()):
+            since = min(since, id_at((now - AGAIN).timestamp()))
+            recent = replace(recent, looked=now.timestamp())
+        asked = {"since_id": since, "count": LISTS[stream].most}
         if walk.below is not None:
             asked["max_id"] = walk.below
-        found, last = self.listed(stream, asked)
-        after = walk.after([_id(one) for one in found], last=last, now=self._now())
-        messages = self._messages(stream, found)
-        gap = self._gap(stream, walk, after)
-        return Page(messages, after.told(), more=after.going, gaps=(gap,) if gap else ())
+        found, following = self.listed(stream, asked)
+        ids = [_id(one) for one in found]
+        passed = any(since < id <= walk.since for id in ids)
+        after = walk.after(ids, last=following == 0 or passed, now=now, following=following)
+        known = set(recent.ids)
+        fresh = [
+            one for one, id in zip(found, ids, strict=True) if id not in known or id > walk.since
+        ]
+        messages = self._messages(stream, fresh, back=set(recent.gone))
+        messages += self._originals(stream, found)
+        try:
+            gap = self._gap(stream, walk, after)
+        except RateLimited:  # nothing is settled: the same is asked for when a call is left
+            return Page(messages, cursor)
+        recent = _compared(recent, ids, since=since, walk=walk, following=following, now=now)
+        gone, recent = self._gone(stream, recent, going=after.going)
+        told = after.told(recent=recent.cursor())
+        return Page(messages + gone, told, more=after.going, gaps=(gap,) if gap else ())
 
-    def _messages(self, stream: str, found: list[Any]) -> tuple[Message, ...]:
+    def _messages(
+        self, stream: str, found: list[Any], back: set[int] | None = None
+    ) -> tuple[Message, ...]:
+        """`back`: ids that were told to be withdrawn, and so are not."""
         told: list[Message] = []
         now = self._now()
         for one in found:
             if one is None:
                 continue
-            if stream != "mentions":
+            if stream == "mentions":
+                message = status(one, uid=self._uid, now=now, long=self._long.whole)
+            else:
                 ours = stream == "own_comments"
-                told.append(comment(one, uid=self._uid, now=now, ours=ours))
-                continue
-            told.append(status(one, uid=self._uid, now=now, long=self._long.whole))
-            gone = original(one, uid=self._uid, now=now)
-            if gone is not None:
-                told.append(gone)
+                message = comment(one, uid=self._uid, now=now, ours=ours)
+            if back and _id(one) in back and message.deleted_at is None:
+                message = replace(message, restored_at=now)
+            told.append(message)
         return tuple(told)
+
+    def _originals(self, stream: str, found: list[Any]) -> tuple[Message, ...]:
+        """Tombstones for the posts that these repost, as far as they say so."""
+        if stream != "mentions":
+            return ()
+        told = (original(one, uid=self._uid, now=self._now()) for one in found)
+        return tuple(one for one in told if one is not None)
+
+    def _gone(
+        self, stream: str, recent: Recent, *, going: bool
+    ) -> tuple[tuple[Message, ...], Recent]:
+        """Tombstones for what is missing and, asked for by its id, is not to be had either."""
+        kind, now = LISTS[stream].kind, self._now()
+        told: tuple[Message, ...] = ()
+        if stream in ("mentions", "comments"):
+            told = self.withdrawn.noted(kind, recent.told)
+            ids = [integer(one.native_id) for one in told]
+            recent = replace(recent, told=tuple(one.key for one in told)).settled(ids, gone=True)
+        if going or not recent.doubtful:
+            return told, recent
+        states = self.withdrawn.look(kind, recent.doubtful)
+        for id, state in states.items():
+            recent = recent.settled([id], gone=state != SHOWN)
+            if state != SHOWN:
+                told += (tombstone(kind, str(id), now, hidden=state == HIDDEN),)
+        return told, recent
 
     def _gap(self, stream: str, before: Walk, after: Walk) -> Gap | None:
         """What lies between the newest that was known and the end of the list, if the list ends above it.
 
-        The newest that was known may have been deleted: one call asks whether anything as old is listed.
+        The newest that was known may have been deleted: so whether anything as old is listed is asked for,
+        and, where nothing is, whether that one is still there. Raises RateLimited while there is no call.
         """
         seen, low = before.seen, after.lowest
         if not before.known or seen is None or low is None or after.going or after.met:
             return None
         if (after.seen or 0) <= seen:
             return None
-        since, until = _time(seen), _time(low)
-        if stream in self._planned and not self._planner.extra():
-            why = "no call is left to see whether Weibo's list goes back to what was read before"
-            return Gap(since, until, why, recoverable=True)
-        try:
-            found, _ = self.listed(stream, {"count": 1, "max_id": seen})
-        except RateLimited:
-            why = "Weibo did not say whether its list goes back to what was read before"
-            return Gap(since, until, why, recoverable=True)
-        if found:
+        self._spend(stream)
+        found, following = self.listed(stream, {"count": 20, "max_id": seen})
+        if found or following:
             return None
-        return Gap(since, until, "Weibo lists nothing older", recoverable=False)
+        self._spend(stream)
+        try:
+            states = self.withdrawn.asked(LISTS[stream].kind, [seen])
+        except Rejected:  # not allowed: what is listed is all that is known
+            states = {seen: SHOWN}
+        if states.get(seen) != SHOWN:
+            return None
+        return Gap(_time(seen), _time(low), "Weibo lists nothing older", recoverable=False)
+
+    def _spend(self, stream: str) -> None:
+        if stream in self._planned and not self._planner.extra():
+            raise RateLimited(
+                "no call is left to see how far the list goes back", retry_after_s=3600
+            )
+
+
+def _compared(
+    recent: Recent, ids: list[int], *, since: int, walk: Walk, following: int | None, now: datetime
+) -> Recent:
+    """`recent` after a page of what is listed between `since` and where it began."""
+    newest = id_at(now.timestamp() + 1)
+    high = newest if walk.below is None else walk.below
+    here = [id for id in ids if since < id <= min(high, newest)]
+    low = min(here) - 1 if here else high
+    return recent.after(here, low=since if following == 0 else low, high=high)
 
 
 def _id(item: Any) -> int:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from aggregator.model import Attachment, Author, Direction, Kind, Message
+from aggregator.model import Author, Direction, Kind, Message
 from connectors.fields import digest, parse_time, raw_json
-from connectors.payload import integer, items, mapping, name, native, words
+from connectors.payload import integer, mapping, name, native, words
+from connectors.weibo.attached import attached
 from connectors.weibo.longtext import Gone
 
 # Only what ends in a semicolon: html.unescape alone would turn `?a=1&copy=2` into `?a=1©=2`.
@@ -32,15 +33,15 @@ def status(item: Any, *, uid: str, now: datetime, long: Long) -> Message:
     """
     found = mapping(item)
     marks: list[str] = []
-    gone = _deleted(found)
+    gone = deleted(found)
     text = None if gone else _text(found.get("text"), marks)
     if text is not None and found.get("isLongText") in (True, 1, "1", "true"):
         text, gone = _whole(found, text, long, marks)
-    author = _author(found.get("user"), marks)
+    who = _author(found.get("user"), marks)
     original = mapping(found.get("retweeted_status"))
     native_id = _id(found) or _made_id(item, found, marks)
-    direction, root, person, reply_to = Direction.INBOUND, native_id, author, None
-    if author is not None and author.native_id == uid:
+    direction, root, person, reply_to = Direction.INBOUND, native_id, who, None
+    if who is not None and who.native_id == uid:
         direction, reply_to = Direction.OUTBOUND, _id(original)
         root, person = reply_to or native_id, _author(original.get("user"), [])
     return Message(
@@ -48,7 +49,7 @@ def status(item: Any, *, uid: str, now: datetime, long: Long) -> Message:
         platform="weibo",
         kind=Kind.MENTION,
         direction=direction,
-        author=author,
+        author=who,
         text=text,
         sent_at=_sent_at(found, marks),
         root=root,
@@ -56,8 +57,8 @@ def status(item: Any, *, uid: str, now: datetime, long: Long) -> Message:
         reply_to=reply_to,
         url=_url(found),
         deleted_at=now if gone else None,
-        attachments=() if gone else _pictures(found),
-        quoted=None if _deleted(original) else _text(original.get("text"), []),
+        attachments=() if gone else attached(found),
+        quoted=None if deleted(original) else _text(original.get("text"), []),
         raw=raw_json(item),
         marks=tuple(marks),
     )
@@ -67,7 +68,7 @@ def original(item: Any, *, uid: str, now: datetime) -> Message | None:
     """A tombstone for the reposted post, if the repost says that it was deleted: we may have its words."""
     found = mapping(mapping(item).get("retweeted_status"))
     native_id = _id(found)
-    if native_id is None or not _deleted(found):
+    if native_id is None or not deleted(found):
         return None
     return status({**found, "text": None, "deleted": "1"}, uid=uid, now=now, long=lambda _: None)
 
@@ -76,15 +77,15 @@ def comment(item: Any, *, uid: str, now: datetime, ours: bool) -> Message:
     """A comment; one of our own answers a comment or the post that it stands under."""
     found = mapping(item)
     marks: list[str] = []
-    gone = _deleted(found)
-    author = _author(found.get("user"), marks)
+    gone = deleted(found)
+    who = _author(found.get("user"), marks)
     post, answered = mapping(found.get("status")), mapping(found.get("reply_comment"))
     native_id = _id(found) or _made_id(item, found, marks)
     root = _id(post)
     if root is None:
         marks.append("root.missing")
-    outbound = ours or (author is not None and author.native_id == uid)
-    person = author
+    outbound = ours or (who is not None and who.native_id == uid)
+    person = who
     if outbound:
         to = _author((answered or post).get("user"), [])
         person = None if to is not None and to.native_id == uid else to
@@ -93,7 +94,7 @@ def comment(item: Any, *, uid: str, now: datetime, ours: bool) -> Message:
         platform="weibo",
         kind=Kind.COMMENT,
         direction=Direction.OUTBOUND if outbound else Direction.INBOUND,
-        author=author,
+        author=who,
         text=None if gone else _text(found.get("text"), marks),
         sent_at=_sent_at(found, marks),
         root=root or native_id,
@@ -101,6 +102,7 @@ def comment(item: Any, *, uid: str, now: datetime, ours: bool) -> Message:
         reply_to=_id(answered) or (root if outbound else None),
         url=_url(post),
         deleted_at=now if gone else None,
+        attachments=() if gone else attached(found),
         raw=raw_json(item),
         marks=tuple(marks),
     )
@@ -130,7 +132,7 @@ def _whole(
     return _text(whole, marks), False
 
 
-def _deleted(found: dict[str, Any]) -> bool:
+def deleted(found: dict[str, Any]) -> bool:
     if found.get("deleted") in ("1", 1, True):
         return True
     text = found.get("text")
@@ -138,10 +140,17 @@ def _deleted(found: dict[str, Any]) -> bool:
 
 
 def _author(user: Any, marks: list[str]) -> Author | None:
+    found = author(user)
+    if found is None:
+        marks.append("author.missing")
+    return found
+
+
+def author(user: Any) -> Author | None:
+    """A user, None where there is no id."""
     found = mapping(user)
     native_id = _id(found)
     if native_id is None:
-        marks.append("author.missing")
         return None
     screen_name = name(found.get("screen_name")) or name(found.get("name"))
     followers = found.get("followers_count")
@@ -176,14 +185,3 @@ def _sent_at(found: dict[str, Any], marks: list[str]) -> datetime | None:
 def _url(post: dict[str, Any]) -> str | None:
     uid, mid = _id(mapping(post.get("user"))), native(post.get("mid")) or _id(post)
     return f"https://weibo.com/{uid}/{mid}" if uid and mid else None
-
-
-def _pictures(found: dict[str, Any]) -> tuple[Attachment, ...]:
-    """A post names each picture's thumbnail, and the whole of the first."""
-    thumbnails = [name(mapping(one).get("thumbnail_pic")) for one in items(found.get("pic_urls"))]
-    first = next((name(found.get(one)) for one in _SIZES if name(found.get(one))), None)
-    urls = [first or thumbnails[0], *thumbnails[1:]] if thumbnails else [first]
-    return tuple(Attachment("image", url=url) for url in urls if url)
-
-
-_SIZES = ("original_pic", "bmiddle_pic", "thumbnail_pic")

@@ -105,17 +105,22 @@ class Planner:
 
     def spare(self) -> None:
         """One call for what can wait. Raises RateLimited while anything else may need it."""
+        if self.idle():
+            return
         now = self._now().timestamp()
-        row = self._learnt(now)
-        wait = FORCED_S
+        row, wait = self._learnt(now), FORCED_S
         if _affordable(row):
-            missing = row.most / 2 + 1 - row.level
-            if missing <= 0 and self._spend(lambda c: _affordable(c) and c.level >= 1, saved=True):
-                return
-            wait = missing / max(row.rate(now), 1e-9)
+            wait = _missing(row) / max(row.rate(now), 1e-9)
         raise RateLimited(
             "history waits: the calls are kept for what is new",
             retry_after_s=min(max(wait, 1.0), FORCED_S),
+        )
+
+    def idle(self) -> bool:
+        """One call for what can wait, if more are saved up than what is new may need soon."""
+        row = self._learnt(self._now().timestamp())
+        return _missing(row) <= 0 and self._spend(
+            lambda calls: _affordable(calls) and calls.level >= 1, saved=True
         )
 
     def pages(self, most: int) -> int:
@@ -224,6 +229,11 @@ class Planner:
         now = self._now().timestamp()
         row = self._ledger.change(now, lambda c: c.spent(saved=saved) if allowed(c) else None)
         return row is not None
+
+
+def _missing(calls: Calls) -> float:
+    """Calls to be saved up until one can be spared."""
+    return calls.most / 2 + 1 - calls.level
 
 
 def _affordable(calls: Calls) -> bool:

@@ -16,7 +16,7 @@ from aggregator.model import Author, Direction, Kind, Message
 from connectors.base import Now, ReplyLimit
 from connectors.fields import raw_json
 from connectors.payload import joined, mapping
-from connectors.weibo.api import MESSAGES, Api
+from connectors.weibo.api import GONE, MESSAGES, Api, Refused
 from connectors.weibo.direct import ANSWERABLE
 from connectors.weibo.lists import Lists
 from connectors.weibo.messages import comment, unescaped
@@ -28,7 +28,9 @@ _PAGES = 4
 
 
 class Answers:
-    """`spend` takes one call for an answer from the day's, or raises RateLimited."""
+    """`spend` takes one call for an answer from the day's, or raises RateLimited. `gone` is told what
+    an answer came too late for, and Weibo's code.
+    """
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Answers:
         uid: str,
         address: str | None,
         spend: Callable[[], None],
+        gone: Callable[[Message, int], None],
         now: Now,
     ) -> None:
         self._api = api
@@ -45,6 +48,7 @@ class Answers:
         self._uid = uid
         self._address = address
         self._spend = spend
+        self._gone = gone
         self._now = now
 
     def limit(self, to: Message) -> ReplyLimit:
@@ -61,9 +65,12 @@ class Answers:
             raise Rejected("an answer needs words")
         if chinese(text) > longest:
             raise Rejected(f"longer than Weibo's {longest} characters: {chinese(text)}")
-        if to.kind is Kind.DIRECT_MESSAGE:
-            return self._message(to, text, key)
-        return self._comment(to, text)
+        try:
+            return self._message(to, text, key) if _direct(to) else self._comment(to, text)
+        except Refused as error:
+            if error.code in GONE:
+                self._gone(to, error.code)
+            raise
 
     def find(self, to: Message, text: str, since: datetime) -> Message | None:
         """Our comment with these words on `to`, if the list of our own comments has it since then.
@@ -77,12 +84,12 @@ class Answers:
         asked = {"since_id": id_at((since - _EARLIER).timestamp()), "count": 50}
         for _ in range(_PAGES):
             self._spend()
-            found, last = self._lists.listed("own_comments", asked)
+            found, following = self._lists.listed("own_comments", asked)
             for one in found:
                 if _same(mapping(one), to, text):
                     return self._ours(to, one)
             ids = [int(id) for one in found if (id := str(mapping(one).get("id"))).isdecimal()]
-            if last or not ids:
+            if following == 0 or not ids:
                 return None
             asked["max_id"] = min(ids) - 1
         return None
@@ -143,6 +150,10 @@ class Answers:
             reply_to=to.native_id,
             raw=raw_json(told),
         )
+
+
+def _direct(to: Message) -> bool:
+    return to.kind is Kind.DIRECT_MESSAGE
 
 
 def chinese(text: str) -> int:

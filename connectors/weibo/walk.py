@@ -95,11 +95,14 @@ class Walk:
         since = min(id_at((now - AGAIN).timestamp()), since)
         return cls(seen, known, scanned, since, need, None, seen, again, day=today)
 
-    def after(self, ids: list[int], *, last: bool, now: datetime) -> Walk:
+    def after(
+        self, ids: list[int], *, last: bool, now: datetime, following: int | None = None
+    ) -> Walk:
         """The walk once a page with these ids is stored (0 for an item without one).
 
-        A page may be short in the middle of a list: the end is an empty one, the platform's `last`, or
-        nothing on it that is newer than `since`.
+        A page may be short in the middle of a list, and empty where all of it is hidden: the end is the
+        platform's `last`, nothing on it that is newer than `since`, or an empty one that leads nowhere.
+        `following`: where the platform says that the next one begins.
         """
         new = [id for id in ids if id > self.since]
         if not new and any(ids):
@@ -114,6 +117,8 @@ class Walk:
             met=self.met or (self.seen is not None and any(0 < id <= self.seen for id in ids)),
             lowest=min([id for id in (*new, self.lowest) if id], default=None),
         )
+        if not ids and not last and self._leads_on(following):
+            return replace(walk, below=following)
         if not ids or last:
             return walk._done(newest)
         within = [id for id in new if self.below is None or id <= self.below]
@@ -124,6 +129,15 @@ class Walk:
             return walk._done(newest)
         return replace(walk, below=below)
 
+    def _leads_on(self, following: int | None) -> bool:
+        if (
+            following is None
+            or following <= self.since
+            or (self.left is not None and self.left <= 1)
+        ):
+            return False
+        return self.below is None or following < self.below
+
     def _done(self, newest: int) -> Walk:
         known = self.top < newest and (
             self.known if self.top == self.seen else self.top > self.since
@@ -132,12 +146,12 @@ class Walk:
         seen = max(self.top, self.since)
         return replace(self, seen=seen, known=known, scanned=scanned, going=False)
 
-    def told(self) -> str:
-        """The cursor."""
+    def told(self, **more: Any) -> str:
+        """The cursor, with what else is to be in it."""
         names = ("since", "need", "below", "top", "left", "met", "lowest", "day")
         walk = {one: getattr(self, one) for one in names}
         kept = {"seen": self.seen, "known": self.known, "scanned": self.scanned}
-        return json.dumps({**kept, "walk": walk if self.going else None})
+        return json.dumps({**kept, "walk": walk if self.going else None, **more})
 
 
 def _told(cursor: str | None) -> dict[str, Any]:

@@ -192,7 +192,11 @@ def test_odd_comments_are_kept_and_marked(item: Any) -> None:
 
 def weibo(**more: Any) -> Weibo:
     given = {"uid": US, "access_token": "2.00token", "app_secret": SECRET, **more}
-    return Weibo(WeiboOptions(**given), keep=MemoryKeep(), now=Clock())
+    keep = MemoryKeep()
+    at = int(T0.timestamp())
+    people = {"3900112233": [None, None, None, at]}  # Weibo told nothing of them: nobody is asked
+    keep.rows["people"] = json.dumps({"people": people, "asked": [0, 0]})
+    return Weibo(WeiboOptions(**given), keep=keep, now=Clock())
 
 
 def sign(*parts: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
-from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,6 +11,7 @@ import requests
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized
 from aggregator.model import Gap
+from aggregator.sandbox.base import Answer, Request
 from connectors.weibo import Weibo, WeiboOptions
 from tests.connectors.loopback import MemoryKeep
 from tests.connectors.test_weibo_answers import play
@@ -52,20 +53,35 @@ def test_a_post_that_was_held_back_for_hours_is_found_by_the_daily_look_back() -
         assert wanted in today.found
 
 
-def test_the_daily_look_back_happens_once_a_day() -> None:
+def test_a_post_that_was_held_back_for_an_hour_is_found_with_the_next_page_that_is_read() -> None:
     with day(NINE) as today:
-        sinces = []
+        today.weibo.late["第1条"] = 3600
+        wanted = today.say()
+        today.minutes(30, news_every=10)
+        assert wanted not in today.found
+        today.minutes(60, news_every=10)
+        assert wanted in today.found
+
+
+def test_a_list_with_small_pages_is_looked_through_once_a_day() -> None:
+    with day(NINE) as today:
+        later_pages = Counter[str]()
         say = today.weibo.handle
 
-        def handle(request: object) -> object:
-            if getattr(request, "path", "").endswith("statuses/mentions.json"):
-                sinces.append(int(request.query["since_id"]))  # type: ignore[attr-defined]
-            return say(request)  # type: ignore[arg-type]
+        def handle(request: Request) -> Answer:
+            if request.path.endswith("comments/to_me.json") and "max_id" in request.query:
+                later_pages[f"{today.clock() + timedelta(hours=8):%d}"] += 1
+            return say(request)
 
-        today.weibo.handle = handle  # type: ignore[method-assign,assignment]
-        today.minutes(3 * 24 * 60, news_every=30)
-        deep = [one for before, one in pairwise(sinces) if one < before]
-        assert len(deep) == 3
+        today.weibo.handle = handle  # type: ignore[method-assign]
+        play(today, "own_post", "新品", "新品上市")
+        for number in range(3 * 24 * 6):
+            play(today, "comment", f"{number}", f"第{number}条", under="新品")
+            today.minutes(10)
+        today.minutes(90)
+        assert set(later_pages.values()) == {1}
+        assert len(later_pages) == 3
+        assert {one.native_id for one in today.told.values() if one.exported} <= set(today.found)
 
 
 # --- gaps -----------------------------------------------------------------------------------------
@@ -284,7 +300,7 @@ def test_an_answer_to_another_beginning_is_refused(answer: str) -> None:
         walk.begin()
         with pytest.raises(Rejected):
             walk.finish(answer)
-        assert keep.rows == {}
+        assert "token" not in keep.rows
 
 
 def test_whoever_says_no_or_is_somebody_else_leaves_no_token() -> None:

@@ -28,10 +28,12 @@ FREE = ("rate_limit_status", "unread_count", "get_token_info")
 class Day:
     """A daemon's reader that ticks every minute against the stand-in."""
 
-    def __init__(self, weibo: WeiboStandin, account: Weibo, clock: Clock) -> None:
+    def __init__(self, weibo: WeiboStandin, account: Weibo, clock: Clock, keep: MemoryKeep) -> None:
         self.weibo, self.account, self.clock = weibo, account, clock
+        self.keep = keep
         self.cursors: dict[str, str | None] = dict.fromkeys(LISTS)
         self.found: dict[str, tuple[Message, datetime]] = {}
+        self.gone: list[Message] = []
         self.told: dict[str, Any] = {}
         self.made = 0
 
@@ -48,6 +50,8 @@ class Day:
                 page = self.account.poll(stream, self.cursors[stream])
                 self.cursors[stream] = page.cursor
                 for one in page.messages:
+                    if one.deleted_at is not None:
+                        self.gone.append(one)
                     self.found.setdefault(one.native_id, (one, self.clock()))
                 if not page.more:
                     break
@@ -69,7 +73,8 @@ def day(at: datetime = NINE, *, keep: MemoryKeep | None = None, **more: Any) -> 
     weibo = WeiboStandin(clock, codes="int", **more)
     weibo.start()
     try:
-        yield Day(weibo, reader(weibo, clock, keep or MemoryKeep()), clock)
+        keep = keep or MemoryKeep()
+        yield Day(weibo, reader(weibo, clock, keep), clock, keep)
     finally:
         weibo.stop()
         assert weibo.errors == []

@@ -204,10 +204,41 @@ def test_what_was_withdrawn_is_counted_but_not_shown(weibo, story):
         story.add(f"x{label}", "mention", LI, None, action="delete", to=label) for label in "ab"
     ]
     assert [truth.native_id for truth in gone] == [story.told[one].native_id for one in "ab"]
+    assert [(truth.label, truth.deleted) for truth in gone] == [("a", True), ("b", True)]
     for path in ("statuses/mentions", "comments/to_me"):
         page = get(weibo, path)
         assert (ids(page), page["total_number"]) == ([], 1)
     assert get(weibo, "statuses/show", id=gone[0].native_id)["error_code"] == 20101
+
+
+def test_comments_are_had_by_their_numbers_unless_they_are_gone_or_hidden(weibo, story):
+    story.add("post", "own_post", None, "新品")
+    said = [story.add(one, "comment", LI, f"第{one}条", under="post").native_id for one in "abc"]
+    story.add("x", "comment", LI, None, action="delete", to="a")
+    weibo.hide(said[1])
+    asked = ",".join(said)
+    shown = [one["idstr"] for one in get(weibo, "comments/show_batch", cids=asked)]
+    assert shown == ids(get(weibo, "comments/to_me")) == said[2:]
+    weibo.hide(said[1], hidden=False)
+    assert len(get(weibo, "comments/show_batch", cids=asked)) == 2
+    for odd in ("", "很", ",".join(["1"] * 21)):
+        assert get(weibo, "comments/show_batch", cids=odd)["error_code"] == 10017
+
+
+def test_a_hidden_post_is_in_no_list_and_can_be_had_by_its_number(weibo, story):
+    truth = story.add("a", "mention", LI, "@青山家电 先审后发")
+    weibo.hide(truth.native_id)
+    assert get(weibo, "statuses/mentions")["statuses"] == []
+    assert get(weibo, "statuses/show", id=truth.native_id)["idstr"] == truth.native_id
+
+
+@pytest.mark.parametrize("attachment", ["image", "video", "location", "link"])
+def test_a_post_may_have_something_beside_its_words(attachment, weibo, story):
+    truth = story.add("a", "mention", LI, "@青山家电 看", attachment=attachment)
+    (post,) = get(weibo, "statuses/mentions")["statuses"]
+    field = {"image": "pic_urls", "location": "geo"}.get(attachment, "page_info")
+    assert post[field]
+    assert truth.attachments == (attachment,)
 
 
 def test_a_repost_carries_the_original_and_its_tombstone(weibo, story):
@@ -327,7 +358,7 @@ def test_users_are_found_by_number_and_by_name(weibo, story):
         Line(0, "weibo", "review", "a", LI, "好评"),
         Line(0, "weibo", "mention", "a", None, "@青山家电"),
         Line(0, "weibo", "own_post", "a", LI, "不是我们"),
-        Line(0, "weibo", "mention", "a", LI, "@青山家电", attachment="video"),
+        Line(0, "weibo", "mention", "a", LI, "@青山家电", attachment="voice"),
         Line(0, "weibo", "comment", "a", LI, "图", attachment="image", under="post"),
         Line(0, "weibo", "comment", "a", LI, "自言自语"),
         Line(0, "weibo", "comment", "a", MEI, "路过", under="other"),

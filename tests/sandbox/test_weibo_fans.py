@@ -71,6 +71,18 @@ def test_a_push_is_signed_with_the_app_secret_and_has_the_agreed_digest(
     assert truth.attachments == ((medium,) if medium else ())
 
 
+def test_a_date_may_be_a_number_and_a_push_may_come_twice(weibo, door):
+    weibo.attach(door.url)
+    weibo.fans.dates, weibo.fans.doubles = "number", 1
+    truth = weibo.play(say("a", "在吗"), NOON, {})
+    other = weibo.play(say("b", "在吗"), NOON + timedelta(seconds=1), {})
+    assert weibo.settle()
+    bodies = sorted((push.json() for push in door.pushes), key=lambda one: one["created_at"])
+    assert [body["created_at"] - int(NOON.timestamp()) for body in bodies] == [0, 0, 1]
+    words = f"{bodies[0]['sender_id']}|{bodies[0]['created_at']}|text|在吗|{{}}"
+    assert truth.native_id == hashlib.sha256(words.encode()).hexdigest()[:32] != other.native_id
+
+
 def test_two_texts_in_one_second_are_two_messages_of_one_conversation(weibo, door):
     weibo.attach(door.url)
     first = weibo.play(say("a", "在吗"), NOON, {})
