@@ -132,13 +132,8 @@ class Evidence(NamedTuple):
 def evidence(
     condition: Condition, reading: Reading, found: Found, negation: Negation
 ) -> Evidence | None:
-    """What of the condition's words stands in the reading, or None where they do not hold.
-
-    Its first list is in `found`, or it has none.
-    """
+    """What of the condition's words stands in the reading, or None where they do not hold."""
     words = condition.words
-    if condition.plain and reading.own_only:
-        return Evidence(_flat((found[words.groups[0].slot],)))
     rows: list[Sequence[Hit]] = []
     for group in words.groups:
         hits = found.get(group.slot)
@@ -165,6 +160,11 @@ def evidence(
         rows[words.near :] = [window]
     flat = _flat(rows)
     return Evidence(flat, words.negation == "flip" and all(one in denied for one in flat))
+
+
+def plain_evidence(hits: Sequence[Hit]) -> Evidence:
+    """That of a condition that is plain, in a reading that has own words only."""
+    return Evidence((hits[0],) if len(hits) == 1 else _flat((hits,)))
 
 
 def _flat(rows: Sequence[Sequence[Hit]]) -> tuple[Hit, ...]:

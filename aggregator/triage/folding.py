@@ -100,7 +100,7 @@ class Folded:
         points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
         values = _FOLD.of(points)
         begins = np.zeros(len(pieces) + 1, np.intp)
-        begins[1:] = [len(piece) + 1 for piece in pieces]
+        begins[1:] = np.fromiter(map(len, pieces), np.intp, len(pieces)) + 1
         np.cumsum(begins, out=begins)
         values[begins] = _BREAK
         self._begins: list[int] = begins.tolist()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from aggregator.triage.folding import Folded
@@ -24,39 +25,39 @@ class Written(Protocol):
 class Readings:
     """Many messages folded in one go; `ends` is where each ends in the folded text of all."""
 
-    def __init__(self, folder: Folder, messages: Iterable[Written]) -> None:
+    def __init__(self, folder: Folder, messages: Sequence[Written]) -> None:
         self.pieces: list[str] = []
         self.truncated: set[int] = set()  # the numbers of those that are not judged whole
-        self._first: list[int] = []  # the number of each message's first piece
         # Of the pieces that do not begin with their text: where they do, and whether that is the quoted one.
         self.bases: dict[int, tuple[int, bool]] = {}
-        pieces, numbers = self.pieces, self._first
-        for message in messages:
-            text, quoted = message.text or "", message.quoted
-            numbers.append(len(pieces))
-            if quoted or len(text) > LIMIT or "//" in text or "回" in text:
-                self._split(text, quoted or "")
+        counts = [1] * len(messages)  # pieces of each message
+        add = self.pieces.append
+        for number, message in enumerate(messages):
+            text = message.text or ""
+            if message.quoted or "//" in text or "回" in text or len(text) > LIMIT:
+                counts[number] = self._split(number, text, message.quoted or "")
             else:
-                pieces.append(text)
-        numbers.append(len(pieces))
+                add(text)
+        self._first = [0, *accumulate(counts)]  # the number of each message's first piece
         self.folded = Folded(folder, self.pieces)
-        bounds = self.folded.bounds
-        self.ends = [bounds[first] for first in self._first[1:]]
+        self.ends = list(map(self.folded.bounds.__getitem__, self._first[1:]))
 
     def __getitem__(self, number: int) -> Reading:
         first, after = self._first[number : number + 2]
         return Reading(self, first, after, truncated=number in self.truncated)
 
-    def _split(self, text: str, quoted: str) -> None:
+    def _split(self, number: int, text: str, quoted: str) -> int:
+        """How many pieces it has."""
         if len(text) > LIMIT or len(quoted) > LIMIT:
-            self.truncated.add(len(self._first) - 1)
-        text = text[:LIMIT]
+            self.truncated.add(number)
+        text, before = text[:LIMIT], len(self.pieces)
         own, chain = split(text)
         self._add(text[slice(*own)], own[0])
         for start, end in chain:
             self._add(text[start:end], start)
         if quoted:
             self._add(quoted[:LIMIT], 0, quoted=True)
+        return len(self.pieces) - before
 
     def _add(self, text: str, base: int, *, quoted: bool = False) -> None:
         if base or quoted:

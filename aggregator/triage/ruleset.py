@@ -8,7 +8,7 @@ from datetime import datetime
 
 from aggregator.model import Author, Kind, Match, Priority, Verdict
 from aggregator.sla.policy import Targets
-from aggregator.triage.conditions import evidence
+from aggregator.triage.conditions import evidence, plain_evidence
 from aggregator.triage.examples import Example
 from aggregator.triage.negation import Negation
 from aggregator.triage.priority import MATRIX, Matrix, Merger
@@ -21,7 +21,7 @@ from aggregator.triage.sentiment import NEUTRAL, Mood, Slot, mood
 from aggregator.triage.text import Folder, language
 
 TERMS_SHOWN = 5
-MESSAGES, CHARACTERS = 256, 24_000  # of one pass
+MESSAGES, CHARACTERS = 256, 40_000  # of one pass
 _NONE = Negation("", (), ())
 _TERMS, _NEGATORS = int(Slot.TERMS), int(Slot.NEGATORS)
 
@@ -128,12 +128,14 @@ class Ruleset:
             negation = Negation(reading.text, found[_NEGATORS], masks)
         feeling = mood(found, reading.own_end, negation) if _TERMS in found else NEUTRAL
         fired = []
-        for slot in found:
-            for rule in engine.by_slot.get(slot, ()):
+        rules_of, own_only = engine.by_slot.get, reading.own_only
+        for slot, hits in found.items():
+            for rule in rules_of(slot, ()):
+                if own_only and rule.condition.plain:
+                    fired.append(Fired(rule, plain_evidence(hits)))
+                    continue
                 why = evidence(rule.condition, reading, found, negation)
-                if why is not None and (
-                    rule.condition.plain or self._holds(rule, subject, feeling)
-                ):
+                if why is not None and self._holds(rule, subject, feeling):
                     fired.append(Fired(rule, why))
         for rule in engine.wordless:
             why = evidence(rule.condition, reading, found, negation)
@@ -190,18 +192,17 @@ class Ruleset:
         return replace(subject, lang=language(subject.text))
 
 
-def _together(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:
+def _together(subjects: Sequence[Subject]) -> Iterator[Sequence[Subject]]:
     """Parts that are worth one pass, and whose arrays stay in the processor's cache."""
-    some: list[Subject] = []
-    size = 0
-    for one in subjects:
-        some.append(one)
-        size += len(one.text or "") + len(one.quoted or "")
-        if len(some) == MESSAGES or size > CHARACTERS:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
+    half = len(subjects) // 2
+    if len(subjects) > MESSAGES:
+        for at in range(0, len(subjects), MESSAGES):
+            yield from _together(subjects[at : at + MESSAGES])
+    elif half and sum([len(one.text or "") for one in subjects]) > CHARACTERS:
+        yield from _together(subjects[:half])
+        yield from _together(subjects[half:])
+    elif subjects:
+        yield subjects
 
 
 def _scan_original(
