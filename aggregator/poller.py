@@ -149,11 +149,12 @@ class Poller:
     def _poll_due(self, fence: Fence) -> None:
         began = self._now()
         self._behind.clear()
+        with self._db.read() as conn:
+            rows = streams(conn, self.account)
         for stream in self.connector.streams:
             if stream in self.pushed:
                 continue
-            row = self._row(stream)
-            if self.stopping.is_set() or not self._due(row, stream):
+            if self.stopping.is_set() or not self._due(rows.get(stream), stream):
                 continue
             self._looked.add(stream)
             self._awake.discard(stream)

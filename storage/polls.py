@@ -310,6 +310,8 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
         values |= {"deleted_at": None, "restored_at": to_ms(m.restored_at)}
     bare = m.text is None and not m.attachments  # tells of the message without what it says
     if m.text is not None or (m.deleted_at is None and not (m.restored_at and bare)):
+        if m.url is not None:
+            values["url"] = m.url  # an edit on X has an address of its own
         values |= {
             "text": None if m.text is None else clean(m.text),
             "quoted": None if m.quoted is None else clean(m.quoted),

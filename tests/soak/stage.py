@@ -88,9 +88,15 @@ class Day(Protocol):
 
     clock: Clock
     standin: Any
-    told: Mapping[str, Truth]
-    fleeting: Collection[str]
-    holes: Sequence[Hole]
+
+    @property
+    def told(self) -> Mapping[str, Truth]: ...
+
+    @property
+    def fleeting(self) -> Collection[str]: ...
+
+    @property
+    def holes(self) -> Sequence[Hole]: ...
 
     def step(self, inbox: Inbox) -> None:
         """A minute has passed. `inbox` is the running daemon, for days on which it answers."""
@@ -305,6 +311,8 @@ def hold(
         if truth[key][0] not in unreadable and truth[key][0] not in day.fleeting
     ]
     assert not lost, f"{len(lost)} of {len(truth)} lost: {lost[:3]}"
+    had = [label for label, _ in (truth[key] for key in rows) if label in unreadable]
+    assert not had, f"read after all, so the day is wrong: {had[:5]}"
     wrong = [(truth[key][0], odd) for key in rows if (odd := differences(truth[key][1], rows[key]))]
     assert not wrong, f"{len(wrong)} of {len(rows)} differ: {wrong[:5]}"
     if threads:
@@ -387,12 +395,13 @@ def _key(truth: Truth) -> tuple[str, str]:
 
 
 def _failures(metrics: Metrics) -> dict[str, float]:
-    told: Counter[str] = Counter()
+    told: dict[str, float] = {}
     for family in metrics.poll_failures.collect():
         for sample in family.samples:
             if sample.name.endswith("_total"):
-                told[sample.labels["outcome"]] += sample.value
-    return dict(told)
+                outcome = sample.labels["outcome"]
+                told[outcome] = told.get(outcome, 0.0) + sample.value
+    return told
 
 
 @contextmanager
