@@ -10,6 +10,7 @@ from aggregator.app import keep_for
 from aggregator.errors import Rejected, SettingsError, Unauthorized, Unavailable
 from aggregator.leases import Leases
 from aggregator.settings import Settings
+from connectors.beginning import KEY as BEGUN
 from connectors.registry import connector_class
 from storage.engine import Database
 from storage.keep import AccountKeep
@@ -24,11 +25,13 @@ def authorize(
     now: Callable[[], datetime],
     say: Callable[[str], None],
     ask: Callable[[], str],
+    answer: str | None = None,
 ) -> None:
     """Walk the operator to a token of the account `name`. `ask` gives what the operator brings back.
 
     1. Is there a walk, and a key to seal the token with? 2. Show the page. 3. Take the answer. 4. Exchange it.
-    Raises SettingsError with what is wrong and the remedy.
+    With an `answer` only the last step is left: it belongs to the page that was shown within the hour, by
+    whichever process. Raises SettingsError with what is wrong and the remedy.
     """
     account = settings.accounts.get(name)
     if account is None:
@@ -49,12 +52,17 @@ def authorize(
             raise SettingsError(f"{name}: somebody else is authorising it just now; wait a moment")
         keep = keep_for(name, db)
         walk = begin(account.options, keep=keep, now=now)
-        page, _state = walk.begin()
-        say(f"1. Open this page in a browser and agree as the account:\n\n   {page}\n")
-        say("2. Paste the address that the browser is led to, or the code in it.")
-        answer = ask().strip()
-        if not answer:
-            raise SettingsError(f"{name}: nothing was pasted; no token was changed")
+        if answer is None:
+            keep.forget(BEGUN)  # another one, readable or not
+            page, _state = walk.begin()
+            say(f"1. Open this page in a browser and agree as the account:\n\n   {page}\n")
+            say("2. Paste the address that the browser is led to, or the code in it.")
+            answer = ask()
+        if not (answer := answer.strip()):
+            raise SettingsError(
+                f"{name}: nothing was pasted; no token was changed. The page is good for an hour: "
+                f"inboxd auth {name} --answer 'ADDRESS'"
+            )
         _make_room(keep)
         walk.finish(answer)
     except (Rejected, Unauthorized, Unavailable) as error:

@@ -168,7 +168,7 @@ def auth(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT")],
     answer: Annotated[
         str | None,
-        typer.Option(help="The code, where it is known already; else it is asked for."),
+        typer.Option(help="What the page led to, if it was shown before; else it is asked for."),
     ] = None,
 ) -> None:
     """Get a token for an account: shows the page to agree on, takes the answer, keeps the token sealed."""
@@ -176,11 +176,16 @@ def auth(
     from aggregator.authorizing import authorize
     from aggregator.now import utc_now
 
-    def ask() -> str:
-        return answer if answer is not None else sys.stdin.readline()
-
     with opened(context) as (settings, db):
-        authorize(settings, db, account, now=utc_now, say=typer.echo, ask=ask)
+        authorize(
+            settings,
+            db,
+            account,
+            now=utc_now,
+            say=typer.echo,
+            ask=sys.stdin.readline,
+            answer=answer,
+        )
 
 
 @app.command()

@@ -115,7 +115,10 @@ class Authorizes(Protocol):
     """
 
     def begin(self) -> tuple[str, str]:
-        """The page to open in a browser, and the `state` that comes back with the answer."""
+        """The page to open in a browser, and the `state` that comes back with the answer.
+
+        What `finish` needs is kept in the Keep for an hour, so that another process can call it.
+        """
         ...
 
     def finish(self, answer: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from aggregator.destinations.base import Options as DestinationOptions
@@ -36,9 +37,8 @@ from storage import history
 from storage.engine import Database
 from tests.conftest import NOW
 
-RULES = load_texts(
-    {
-        "rules.yaml": """
+RULE_FILES = {
+    "rules.yaml": """
 schema: 1
 rules:
   - id: fire
@@ -47,16 +47,25 @@ rules:
     then: {urgency: 3, importance: 3, labels: [safety]}
     tests: [{hit: 起火了}, {miss: 好用}]
 """,
-        "routes.yaml": "schema: 1\nroutes:\n  - {id: all, to: [social], targets: quick}\n",
-        "targets.yaml": """
+    "routes.yaml": "schema: 1\nroutes:\n  - {id: all, to: [social], targets: quick}\n",
+    "targets.yaml": """
 schema: 1
 targets:
   quick:
     calendar: 24x7
     first_response: {P1: 10m, P2: 10m, P3: 10m, P4: 10m}
 """,
-    }
-)
+}
+RULES = load_texts(RULE_FILES)
+
+
+def plain_rules(folder: Path) -> Path:
+    """RULES as files."""
+    where = folder / "rules"
+    where.mkdir(exist_ok=True)
+    for name, text in RULE_FILES.items():
+        (where / name).write_text(text, "utf-8")
+    return where
 
 
 class Clock:

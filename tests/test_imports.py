@@ -80,7 +80,7 @@ MAY: dict[str, set[str]] = {
     "aggregator.ops": {"storage", "aggregator.model", "aggregator.errors"},
     "aggregator.ruling": EDGE,
     "aggregator.storing": EDGE,
-    "aggregator.health": EDGE,
+    "aggregator.health": EDGE | {"connectors.base"},
     "aggregator.replying": EDGE | {"connectors.base"},
     "aggregator.backfilling": EDGE | {"connectors.base"},
     "aggregator.troubles": {"aggregator.model", "aggregator.errors"},

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import re
-import secrets
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from aggregator.errors import Rejected, Unavailable
 from aggregator.http import Http
 from connectors.base import Keep, Now
+from connectors.beginning import Beginning, begin, begun, ended
 from connectors.facebook.refusals import Failed, judge
 from connectors.payload import items, mapping, native
 
@@ -63,17 +64,18 @@ class Authorization:
         self._http = Http()
         self._keep = keep
         self._now = now
-        self._state = secrets.token_urlsafe(16)
+        self._begun: Beginning | None = None
 
     def begin(self) -> tuple[str, str]:
+        self._begun = begin(self._keep, self._now)
         asked = {
             "client_id": self._app_id,
             "redirect_uri": self._callback_url,
-            "state": self._state,
+            "state": self._begun.state,
             "response_type": "code",
             "scope": ",".join(self._scopes),
         }
-        return f"{self._dialog}?{urlencode(asked)}", self._state
+        return f"{self._dialog}?{urlencode(asked)}", self._begun.state
 
     def finish(self, answer: str) -> None:
         given = _given(answer, self._state)
@@ -85,8 +87,12 @@ class Authorization:
         row = kept(self._of_the_page(long), self._now())
         for _ in range(_RACES):
             if self._keep.swap(TOKEN, self._keep.get(TOKEN), row):
-                return
+                return ended(self._keep)
         raise Unavailable("the token could not be kept: others change it at the same time")
+
+    def _state(self) -> str:
+        """Of this beginning, or of one in another process. Raises Rejected where there was none."""
+        return (self._begun or begun(self._keep, self._now)).state
 
     def _short(self, code: str) -> str:
         app = {"client_id": self._app_id, "client_secret": self._app_secret}
@@ -147,7 +153,7 @@ def read_token(raw: str | None) -> str | None:
     return token if isinstance(token, str) and token else None
 
 
-def _given(answer: str, state: str) -> str:
+def _given(answer: str, state: Callable[[], str]) -> str:
     """The code in the address that the browser was led to; or what was pasted alone."""
     text = answer.strip()
     if "://" not in text:
@@ -162,7 +168,7 @@ def _given(answer: str, state: str) -> str:
     if told.get("error"):
         why = (told.get("error_description") or told["error"])[0]
         raise Rejected(f"Facebook says: {why[:200]}")
-    if told.get("state") != [state]:
+    if told.get("state") != [state()]:
         raise Rejected("that is the answer to another beginning: open the address given here")
     code = told.get("code", [""])[0]
     if not code:

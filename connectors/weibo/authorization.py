@@ -7,7 +7,7 @@ Page: https://open.weibo.com/wiki/Oauth2/access_token
 from __future__ import annotations
 
 import json
-import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.http import Http, body, outcome
 from connectors.base import Keep, Now
+from connectors.beginning import Beginning, begin, begun, ended
 from connectors.payload import integer, mapping, native
 from connectors.weibo.api import HOSTS, OPEN
 
@@ -46,16 +47,17 @@ class Authorization:
         self._http = Http(base_url=base_url, hosts=HOSTS)
         self._keep = keep
         self._now = now
-        self._state = secrets.token_urlsafe(16)
+        self._begun: Beginning | None = None
 
     def begin(self) -> tuple[str, str]:
+        self._begun = begin(self._keep, self._now)
         asked = {
             "client_id": self._app_key,
             "redirect_uri": self._redirect_uri,
             "response_type": "code",
-            "state": self._state,
+            "state": self._begun.state,
         }
-        return f"{self._page}?{urlencode(asked)}", self._state
+        return f"{self._page}?{urlencode(asked)}", self._begun.state
 
     def finish(self, answer: str) -> None:
         given = self._exchanged(_code(answer, self._state))
@@ -74,8 +76,12 @@ class Authorization:
         text = json.dumps(row, separators=(",", ":"))
         for _ in range(_RACES):
             if self._keep.swap(TOKEN, self._keep.get(TOKEN), text):
-                return
+                return ended(self._keep)
         raise Unavailable("the token could not be kept: somebody else writes it at the same time")
+
+    def _state(self) -> str:
+        """Of this beginning, or of one in another process. Raises Rejected where there was none."""
+        return (self._begun or begun(self._keep, self._now)).state
 
     def _exchanged(self, code: str) -> dict[str, Any]:
         response = self._http.post(
@@ -126,7 +132,7 @@ class Token:
         return token
 
 
-def _code(answer: str, state: str) -> str:
+def _code(answer: str, state: Callable[[], str]) -> str:
     """The code in what the operator brought back, if it answers this beginning. Raises Rejected."""
     answer = answer.strip()
     if "=" not in answer:
@@ -140,7 +146,7 @@ def _code(answer: str, state: str) -> str:
     if "error" in told or "error_code" in told:
         said = told.get("error_code") or told["error"]
         raise Rejected(f"Weibo says: {said[0][:80]}")
-    if told.get("state") != [state]:
+    if told.get("state") != [state()]:
         raise Rejected("that address answers another beginning; open the page again")
     if not told.get("code"):
         raise Rejected("there is no code in that address")

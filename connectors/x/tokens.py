@@ -19,6 +19,7 @@ import requests
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.http import Http, body, place
 from connectors.base import Keep, Now
+from connectors.beginning import Beginning, begin, begun, ended
 from connectors.fields import parse_time
 from connectors.payload import mapping
 from connectors.x.refusals import AUTHORISE
@@ -136,31 +137,30 @@ class Authorization:
         self._page = f"{base_url.rstrip('/')}/i/oauth2/authorize" if base_url else PAGE
         self._keep = keep
         self._now = now
-        self._state = secrets.token_urlsafe(16)
-        self._verifier = secrets.token_urlsafe(48)
+        self._begun: Beginning | None = None
 
     def begin(self) -> tuple[str, str]:
-        return (
-            authorize_url(
-                self._page, self._client_id, self._callback_url, self._state, self._verifier
-            ),
-            self._state,
+        self._begun = made = begin(self._keep, self._now)
+        page = authorize_url(
+            self._page, self._client_id, self._callback_url, made.state, made.verifier
         )
+        return page, made.state
 
     def finish(self, answer: str) -> None:
-        code = _code(answer, self._state)
+        made = self._begun or begun(self._keep, self._now)
+        code = _code(answer, made.state)
         given = self._endpoint.ask(
             grant_type="authorization_code",
             code=code,
             redirect_uri=self._callback_url,
-            code_verifier=self._verifier,
+            code_verifier=made.verifier,
         )
         if given.status_code >= 400:
             _refuse(given)
         new = _text(_pair(given, self._now(), before={}))
         for _ in range(8):
             if self._keep.swap(TOKEN, self._keep.get(TOKEN), new):
-                return
+                return ended(self._keep)
         raise Unavailable("the token could not be kept; it is being renewed by a daemon")
 
 

@@ -89,7 +89,7 @@ def test_what_is_no_answer_is_told_as_such(stage: Stage, answer: str, word: str)
     with pytest.raises(Rejected, match=word) as caught:
         walk.finish(answer)
     assert stage.page.gate.app_secret not in str(caught.value)
-    assert stage.keep.rows == {}
+    assert "token" not in stage.keep.rows
 
 
 def test_a_code_is_good_once(stage: Stage) -> None:
@@ -115,7 +115,7 @@ def test_trouble_on_the_way_leaves_the_old_token(stage: Stage) -> None:
     stage.page.fault("html", path="/v26.0/me/accounts")
     with pytest.raises(Unavailable) as caught:
         walk.finish(led_to(stage, asked))
-    assert stage.keep.rows == {"token": "before"}
+    assert stage.keep.rows["token"] == "before"
     assert stage.page.gate.long_token not in str(caught.value)
 
 
