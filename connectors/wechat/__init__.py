@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.http import Http
-from aggregator.model import Accepted, Identity, Kind, Message, Page, Push
+from aggregator.model import Accepted, Identity, Kind, Message, Page, Push, Quota
 from connectors import budget
 from connectors import wechat_callback as callback
 from connectors.base import Keep, Now, Options, ReplyLimit
@@ -27,6 +27,7 @@ from connectors.wechat.articles import Articles, Watched
 from connectors.wechat.received import received
 from connectors.wechat.records import PAGE, Walk, sent
 from connectors.wechat_callback import AesKey
+from connectors.wechat_errors import until_midnight_s
 from connectors.wechat_sdk import (
     OFFICIAL_HOST,
     Cipher,
@@ -99,16 +100,22 @@ class WeChat:
             streams["comments"] = _probed(
                 lambda: self._call(comments.PATH, comments.asked(article, 0, 1))  # noqa: B023
             )
+        quotas = tuple(self._quotas())
         return Identity(
             native_id=self._options.app_id,
             name=None,
             streams=streams,
             note="messages come to this account's /callbacks/ address; no API tells whether the platform calls it"
-            + "".join(f"; {told}" for told in self._quotas()),
+            + "".join(
+                f"; {one.name}: {(one.limit or 0) - one.left:.0f} of {one.limit:.0f} calls today"
+                for one in quotas
+            ),
+            quotas=quotas,
         )
 
-    def _quotas(self) -> Iterator[str]:
+    def _quotas(self) -> Iterator[Quota]:
         """What the platform says of today's calls (Beijing days); nothing where it says nothing."""
+        ends = self._now() + timedelta(seconds=until_midnight_s(self._now()))
         ours = (comments.PATH, answers.PATH, comment_answers.PATH)
         for path in (_path(RECORDS), *(f"/cgi-bin/{one}" for one in ours)):
             try:
@@ -116,7 +123,8 @@ class WeChat:
             except (Unavailable, Rejected):
                 continue
             if limit := integer(quota.get("daily_limit")):
-                yield f"{path}: {integer(quota.get('used'))} of {limit} calls today"
+                left = max(limit - integer(quota.get("used")), 0)
+                yield Quota(path, left, limit, ends_at=ends)
 
     def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """A call that is not made at all while the quota of its path is used up, for whichever replica."""
