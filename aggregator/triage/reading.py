@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from aggregator.triage.folding import Folded
-from aggregator.triage.text import Folder, split
+from aggregator.triage.text import Folder, split, whole
 
 _HALVES = re.compile("[\ud800-\udfff]")
 LIMIT = 5_000  # characters of a text, and of a quoted one, that are judged
@@ -34,7 +34,7 @@ class Readings:
         add = self.pieces.append
         for number, message in enumerate(messages):
             text = message.text or ""
-            if message.quoted or "//" in text or "回" in text or len(text) > LIMIT:
+            if message.quoted or len(text) > LIMIT or not whole(text):
                 counts[number] = self._split(number, text, message.quoted or "")
             else:
                 add(text)
