@@ -111,8 +111,10 @@ class Condition:
     asks: bool = field(init=False)  # facts
 
     def __post_init__(self) -> None:
-        any_of_one = Words(groups=tuple(Group(one.slot) for one in self.words.groups[:1]))
-        plain = bool(any_of_one.groups) and self.words == any_of_one
+        words = self.words
+        plain = len(words.groups) == 1 and words == Words(
+            (Group(words.groups[0].slot),), words.near
+        )
         asks = self.facts != Facts()
         object.__setattr__(self, "plain", plain and not asks and self.sentiment is None)
         object.__setattr__(self, "asks", asks)
