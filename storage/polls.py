@@ -316,8 +316,9 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
             "text": None if m.text is None else clean(m.text),
             "quoted": None if m.quoted is None else clean(m.quoted),
             "attachments": message_rows.attachments_text(m.attachments),
-            "edited_at": opt_ms(m.edited_at),
         }
+        if m.edited_at is not None:  # what is shown again was edited all the same
+            values["edited_at"] = to_ms(m.edited_at)
     if version.verdict is not None:
         verdict = message_rows.verdict_values(version.verdict)
         values |= dict(zip(message_rows.VERDICT_COLUMNS, verdict, strict=True))

@@ -16,6 +16,7 @@ from typing import Any
 from aggregator.sandbox.wire import Answer, Request, answer
 
 OLDEST, NEWEST = 21, 26  # Graph versions that live; an older one is served by the oldest
+HOUR = timedelta(hours=1)
 MESSENGER_CODES = (613, 80006)
 WHY = {
     458: "The user has not authorized application",
@@ -125,13 +126,14 @@ def version_of(text: str) -> str:
 
 @dataclass(slots=True)
 class Usage:
-    """Calls against a quota, told in percent from call number `told_from` on; and a block, once there is one.
+    """Calls an hour against a quota, told in percent from call number `told_from` on; and a block, once there is
+    one: above the quota too, until the hour is over. `told`: percent and minutes that the headers claim instead.
 
     A call while blocked counts, and makes the block longer by `grow`. Rates in seconds are by a monotonic clock.
     """
 
     page_id: str
-    quota: int = 50_000
+    quota: int = 100_000
     told_from: int = 10
     conversations_per_second: float = 2.0
     conversations_burst: float = 20.0
@@ -139,12 +141,20 @@ class Usage:
     code: int = 4
     until: datetime | None = None
     grow: timedelta = timedelta(minutes=1)
+    told: tuple[int, int] | None = None
+    _began: datetime | None = None
     _left: float | None = None
     _at: float = 0.0
 
     def count(self, now: datetime) -> None:
         """Raises GraphError while blocked."""
+        if self._began is None:
+            self._began = now
+        elif now - self._began >= HOUR:
+            self._began, self.calls = now, 0
         self.calls += 1
+        if self.calls > self.quota and (self.until is None or now >= self.until):
+            self.until = self._began + HOUR
         if self.until is not None and now < self.until:
             self.until += self.grow
             raise GraphError(self.code, f"(#{self.code}) Application request limit reached")
@@ -167,6 +177,9 @@ class Usage:
         minutes = (
             math.ceil((self.until - now).total_seconds() / 60) if blocked and self.until else 0
         )
+        if self.told is not None and not blocked:
+            percent, minutes = self.told
+            used = {"call_count": percent, "total_cputime": percent // 3, "total_time": 0}
         kind = "messenger" if blocked and self.code in MESSENGER_CODES else "pages"
         business = {"type": kind, **used, "estimated_time_to_regain_access": minutes}
         return {

@@ -8,7 +8,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aggregator.sandbox.caller import Caller, Outgoing
@@ -29,7 +29,8 @@ class Hooks:
     """Pushes to one callback, once it is attached. `batch`: so many entries wait for one another (`flush` sends).
 
     Knobs: `twice` (each push comes again), `backwards` (newest first within a batch), `standby` (another app holds
-    the threads), `numeric_ids`, `old_authors` (as before version 2.11), `muted` (nothing comes, and nothing says so).
+    the threads), `numeric_ids`, `old_authors` (as before version 2.11), `muted` (nothing comes, and nothing says so),
+    `mail` (how late an entry goes out, with a later `flush`; None: never).
     """
 
     page: Who
@@ -44,6 +45,8 @@ class Hooks:
     numeric_ids: bool = False
     old_authors: bool = False
     muted: bool = False
+    mail: Callable[[Mapping[str, Any]], timedelta | None] = lambda _: timedelta()
+    _late: list[tuple[datetime, dict[str, Any]]] = field(default_factory=list)
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _sent: int = 0
 
@@ -59,7 +62,10 @@ class Hooks:
         self.apps.callback_url = url
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send what waits, and what was to be late and is due."""
+        now = self.now()
+        self._waiting += [entry for due, entry in self._late if due <= now]
+        self._late = [(due, entry) for due, entry in self._late if due > now]
         if not self._waiting:
             return
         entries = self._waiting[::-1] if self.backwards else list(self._waiting)
@@ -178,7 +184,14 @@ class Hooks:
     def _entry(self, told: dict[str, Any], of: Who | None = None) -> None:
         if self.caller.url is None or self.muted:
             return
-        self._waiting.append({"id": self._id((of or self.page).id), **told})
+        entry = {"id": self._id((of or self.page).id), **told}
+        late = self.mail(entry)
+        if late is None:
+            return
+        if late:
+            self._late.append((self.now() + late, entry))
+            return
+        self._waiting.append(entry)
         if len(self._waiting) >= self.batch:
             self.flush()
 

@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Accepted, Direction, Identity, Kind, Message, Page, Push, Quota
 from connectors.base import Authorizes, Keep, Now, Options, ReplyLimit
-from connectors.facebook import fates, watch, webhook
+from connectors.facebook import fates, wanted, watch, webhook
 from connectors.facebook.answers import Answers
 from connectors.facebook.authorize import TOKEN, Authorization, read_token
 from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
@@ -31,7 +31,6 @@ from connectors.facebook.shapes import post_message, review_message
 from connectors.facebook.tokens import inspect, subscription, token_notes, version_note
 from connectors.facebook.usage import INSTAGRAM, MESSENGER, PAGES, Usage
 from connectors.facebook.walks import DAY_MS, Edge, EdgesCursor, poll_edges, read_edges_cursor
-from connectors.facebook.wanted import MOST, fetch, next_wanted, want
 from connectors.payload import mapping, name, native
 
 STREAMS = ("posts", "comments", "reviews", "messages")
@@ -235,7 +234,8 @@ class Facebook:
             instagram_id=self._keep.get(INSTAGRAM_STREAM) if self._options.instagram else None,
             instagram=self._options.instagram,
         )
-        untold = want(self._keep, found.wanted)
+        untold = wanted.want(self._keep, found.wanted)
+        wanted.stir(self._keep, found.messages)
         messages = fates.remembered(self._keep, found.messages)
         return Page((*messages, *untold), None, wake=tuple(found.wake))
 
@@ -266,6 +266,7 @@ class Facebook:
                 now=self._now(),
                 history=history,
                 pushed=bool(self.pushed),
+                stirred=None if history else wanted.stirred(self._keep),
             )
         if stream == "reviews":
             return self._edges(_REVIEWS, read_edges_cursor(cursor), review_message, history)
@@ -289,9 +290,9 @@ class Facebook:
         """What others posted. The Page's own posts are no messages: only their comments are."""
         before = read_edges_cursor(cursor)
         if before.walk is None and before.edge == 0 and not history:
-            one = next_wanted(self._keep, before.asked)
+            one = wanted.next_wanted(self._keep, before.asked)
             if one is not None:
-                message = fetch(
+                message = wanted.fetch(
                     self._graph,
                     one,
                     page_id=self._page_id,
@@ -299,7 +300,7 @@ class Facebook:
                     post_fields=_POST_FIELDS,
                     comment_fields=COMMENT_FIELDS,
                 )
-                asked = replace(before, asked=(*before.asked, one["id"])[-MOST:])
+                asked = replace(before, asked=(*before.asked, one["id"])[-wanted.MOST :])
                 return Page((message,) if message else (), asked.text(), more=True)
         return self._edges(_POSTS, before, partial(post_message, page_id=self._page_id), history)
 

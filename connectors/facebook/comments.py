@@ -7,7 +7,7 @@ and a few of the others in rotation, since nothing promises that `updated_time` 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
@@ -106,15 +106,21 @@ def poll_comments(
     now: datetime,
     history: bool = False,
     pushed: bool = False,
+    stirred: Mapping[str, int] | None = None,
 ) -> Page:
     """One call: a page of a list of posts, or a page of one post's comments.
 
     `history`: a single turn, over all that is a month old or less. `pushed`: webhooks tell of them too.
+    `stirred`: posts that one has told of, however old, and when (epoch milliseconds).
     """
     at = read_comments_cursor(cursor)
     if not at.busy:
         rare = ("tagged", "ratings") if at.turn % RARE_TURNS == 0 else ()
-        at = replace(at, busy=True, sweep=("feed", *rare), refused=0, read=0)
+        posts = dict(at.posts)
+        for post_id, ms in (stirred or {}).items():
+            known = posts.get(post_id, Post(ms))
+            posts[post_id] = replace(known, active=max(known.active, ms))
+        at = replace(at, busy=True, posts=posts, sweep=("feed", *rare), refused=0, read=0)
     if at.doubted:
         gone, at = _verified(graph, at)
         return _page([gone] if gone else [], at)

@@ -1,9 +1,9 @@
-"""What a webhook only named, until a poll has asked for it: kept in a row that replicas share."""
+"""What a webhook only named, until a poll has asked for it, and the posts that it told of: rows that replicas share."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from connectors.fields import parse_time, raw_json
 from connectors.payload import items, mapping, name, native
 
 KEY = "wanted"
+STIRRED = "stirred"
+MOST_STIRRED = 100
 MOST = 200
 _RACES = 8
 
@@ -122,6 +124,37 @@ def nameless(one: dict[str, Any]) -> Message:
         raw=raw_json(one),
         marks=("author.missing",),
     )
+
+
+def stir(keep: Keep, messages: Iterable[Message]) -> None:
+    """Remember the posts that comments came under: old ones are in no list that is looked through."""
+    told: dict[str, int] = {}
+    for message in messages:
+        comment = message.kind is Kind.COMMENT and message.platform == "facebook"
+        at = message.edited_at or message.sent_at or message.deleted_at
+        if comment and at is not None and message.root:
+            told[message.root] = max(told.get(message.root, 0), round(at.timestamp() * 1000))
+    for _ in range(_RACES if told else 0):
+        before = keep.get(STIRRED)
+        known = _stirred(before)
+        both = known | {one: max(ms, known.get(one, 0)) for one, ms in told.items()}
+        newest = sorted(both, key=lambda one: both[one], reverse=True)[:MOST_STIRRED]
+        after = {one: both[one] for one in newest}
+        if after == known or keep.swap(STIRRED, before, json.dumps(after, separators=(",", ":"))):
+            return
+
+
+def stirred(keep: Keep) -> dict[str, int]:
+    """Post → epoch milliseconds of what a webhook last told of under it."""
+    return _stirred(keep.get(STIRRED))
+
+
+def _stirred(raw: str | None) -> dict[str, int]:
+    try:
+        told = mapping(json.loads(raw)) if raw else {}
+    except ValueError:
+        return {}
+    return {one: ms for one, ms in told.items() if type(ms) is int}
 
 
 def _read(raw: str | None) -> list[dict[str, Any]]:

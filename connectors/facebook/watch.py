@@ -53,11 +53,8 @@ def compare(
         mark = zlib.crc32((message.text or "").encode("utf-8", "backslashreplace"))
         made = round(message.sent_at.timestamp() * 1000) if message.sent_at else 0
         after[message.native_id] = [made, mark, int(hidden)]
-        if pushed and not hidden:
-            as_of = at - LAG
-            messages.append(
-                replace(message, edited_at=as_of, restored_at=as_of, marks=(*message.marks, AS_OF))
-            )
+        if pushed:
+            messages.append(_as_of(message, at - LAG, hidden=hidden, known=before is not None))
         else:
             messages += _versions(message, before, mark, hidden, at)
     times = [entry[0] for entry in after.values() if entry[0]]
@@ -70,6 +67,14 @@ def compare(
     kept = {**known, **after}
     newest = sorted(kept, key=lambda one: kept[one][0], reverse=True)[:most]
     return Compared(tuple(messages), {one: kept[one] for one in newest}, tuple(missing))
+
+
+def _as_of(message: Message, at: datetime, *, hidden: bool, known: bool) -> Message:
+    if not hidden:
+        return replace(message, edited_at=at, restored_at=at, marks=(*message.marks, AS_OF))
+    if known:
+        return withdrawn(message, at, hidden=True)
+    return replace(message, deleted_at=at, marks=(*message.marks, "hidden"))
 
 
 def _versions(
