@@ -11,7 +11,7 @@ from aggregator.sandbox.wechat_tokens import errcode
 
 WINDOW, WINDOW_MESSAGES = timedelta(hours=48), 5  # after a message, since 2023-06-12
 MOMENT, MOMENT_MESSAGES = timedelta(minutes=1), 3  # after following, a scan or a tap on the menu
-MOMENTS = frozenset({"subscribe", "SCAN", "CLICK"})
+MOMENTS = frozenset({"subscribe", "SCAN", "CLICK", "scancode_push", "scancode_waitmsg"})
 MOST_BYTES = 2048
 
 

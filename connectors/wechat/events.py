@@ -13,7 +13,13 @@ from connectors.payload import integer, items, mapping, native
 from connectors.wechat.articles import Article
 from connectors.wechat_window import Event
 
-OPENING = frozenset({"subscribe", "scan", "click"})
+# The second and third: what wechatpy calls following by a scanned code.
+OPENING = frozenset(
+    {
+        *("subscribe", "subscribe_scan", "subscribe_scan_product"),
+        *("scan", "click", "scancode_push", "scancode_waitmsg"),
+    }
+)
 LEAVING = "unsubscribe"
 FINISHED = frozenset({"masssendjobfinish", "freepublishjobfinish"})
 MOST_ITEMS = 8  # articles in one push, as the platform bounds it

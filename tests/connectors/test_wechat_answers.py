@@ -36,8 +36,8 @@ class Stage:
         found: Message = self.daemon.found[f"direct_message:{told.native_id}"]
         return found
 
-    def event(self, name: str) -> None:
-        self.there.event(MEI, self.now(), name)
+    def event(self, name: str, **more: str) -> None:
+        self.there.event(MEI, self.now(), name, **more)
         self.there.caller.settle()
         self.daemon.round()
 
@@ -97,12 +97,15 @@ def test_a_message_opens_five_answers_in_48_hours_and_what_was_sent_counts(stage
     assert left(stage.account.reply(again, "在的", "k7")) == 4
 
 
-def test_after_48_hours_nothing_is_sent_but_a_tap_on_the_menu_opens_a_minute(stage: Stage) -> None:
+@pytest.mark.parametrize("tap", ["CLICK", "scancode_push", "scancode_waitmsg"])
+def test_after_48_hours_nothing_is_sent_but_a_tap_on_the_menu_opens_a_minute(
+    stage: Stage, tap: str
+) -> None:
     asked = stage.ask()
     stage.now.on(hours=48, seconds=1)
     with pytest.raises(Rejected, match="48 hours"):
         stage.account.reply(asked, "来晚了", "k1")
-    stage.event("CLICK")
+    stage.event(tap)
     stage.now.on(seconds=30)
     answers = [stage.account.reply(asked, f"在的 {n}", f"m{n}") for n in range(3)]
     assert [left(one) for one in answers] == [2, 1, 0]
@@ -114,14 +117,17 @@ def test_after_48_hours_nothing_is_sent_but_a_tap_on_the_menu_opens_a_minute(sta
     assert len(stage.there.sent) == 3
 
 
-def test_whoever_leaves_is_not_answered_until_they_are_back(stage: Stage) -> None:
+@pytest.mark.parametrize("more", [{}, {"EventKey": "qrscene_42", "Ticket": "gQH"}])
+def test_whoever_leaves_is_not_answered_until_they_are_back(
+    stage: Stage, more: dict[str, str]
+) -> None:
     asked = stage.ask()
     stage.now.on(minutes=1)
     stage.event("unsubscribe")
     with pytest.raises(Rejected, match="no longer follows"):
         stage.account.reply(asked, "您好", "k1")
     stage.now.on(minutes=1)
-    stage.event("subscribe")
+    stage.event("subscribe", **more)
     assert stage.account.reply(asked, "欢迎回来", "k2").text == "欢迎回来"
     assert len(stage.there.sent) == 1
 

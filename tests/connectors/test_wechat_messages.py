@@ -8,6 +8,7 @@ import pytest
 
 from aggregator.model import Accepted, Attachment, Direction, Kind
 from tests.connectors.wechat_place import (
+    FIXTURES,
     only,
     push,
     read,
@@ -101,9 +102,76 @@ def test_a_stored_push_that_cannot_be_read_is_kept_as_unknown() -> None:
     assert page.cursor is None
 
 
-@pytest.mark.parametrize("name", ["event__subscribe", "event__unknown"])
-def test_events_are_answered_and_are_no_messages(name: str) -> None:
+def test_an_event_that_changes_nothing_is_answered_and_not_stored() -> None:
     for reply in ("success", "transfer_customer_service"):
-        accepted = wechat(passive_reply=reply).verify(push(xml(name)))
+        accepted = wechat(passive_reply=reply).verify(push(xml("event__unknown")))
         assert accepted == Accepted(b"success")
-    assert wechat().read([xml(name).encode()]).messages == ()
+
+
+# --- the rest of what is pushed -----------------------------------------------------------------
+
+
+def media(kind: str, title: str | None = None, id: str | None = None) -> tuple[Attachment, ...]:
+    return (Attachment(kind, title=title, media_id=id),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "attachments"),
+    [
+        ("message__text_en", "It's been 9 days. Where is my refund for order 8812?!", ()),
+        ("message__text_emoticon", "/:strong 终于到了[Smile][微笑]/::) 🙏", ()),
+        ("message__text_menu", "不满意", ()),
+        (
+            "message__image_en",
+            None,
+            (Attachment("image", "http://mmbiz.qpic.cn/lumo/2", media_id="media-4"),),
+        ),
+        ("message__voice", None, media("voice", id="media-5")),
+        ("message__voice_recognised_en", "my lamp is smoking", media("voice", id="media-6")),
+        ("message__video_long", None, media("video", id="media-7")),
+        (
+            "message__location_en",
+            None,
+            media("location", "313 Orchard Road, Singapore 1.3048 103.8318"),
+        ),
+        ("message__location_bare", None, media("location", "31.230 121.473")),
+        (
+            "message__link_en",
+            None,
+            (Attachment("link", "https://news.example/recall", "Is this recall about mine?"),),
+        ),
+        ("message__file", None, media("file", "发票 8812.pdf")),
+        ("message__miniprogram", None, media("card", "Lumo 商城 - 我的订单", "thumb-8")),
+    ],
+)
+def test_what_else_a_customer_may_send_is_read(
+    name: str, text: str | None, attachments: tuple[Attachment, ...]
+) -> None:
+    message = read(name)
+    assert (message.text, message.attachments, message.marks) == (text, attachments, ())
+    assert message.native_id.startswith("228763405321730")
+
+
+@pytest.mark.parametrize("name", ["message__text_json", "message__image_json"])
+def test_a_push_in_json_is_read_alike(name: str) -> None:
+    account = wechat()
+    body = (FIXTURES / f"{name}.json").read_bytes()
+    message = only(account, account.verify(push(body)))
+    assert message.person == "oLumo-9bY2_customer12"
+    assert message.text == ("换一个要多久？" if "text" in name else None)
+    assert [one.kind for one in message.attachments] == ([] if "text" in name else ["image"])
+
+
+def events() -> list[str]:
+    return sorted(path.name for path in FIXTURES.glob("event__*"))
+
+
+@pytest.mark.parametrize("file", events())
+def test_no_event_is_a_message_and_each_is_answered(file: str) -> None:
+    account = wechat(passive_reply="transfer_customer_service")
+    body = (FIXTURES / file).read_bytes()
+    accepted = account.verify(push(body))
+    assert accepted.answer == b"success"
+    assert account.read([body]).messages == ()
+    keeps = {"subscribe", "unsubscribe", "scan", "click", "mass_send_finished", "publish_finished"}
+    assert bool(accepted.store) == (file.removeprefix("event__").partition(".")[0] in keeps)

@@ -225,3 +225,58 @@ def test_a_damaged_note_of_events_is_none(kept: str) -> None:
         )
         account.poll("messages", None)
         assert len(account.check().note or "") < 2000
+
+
+# --- the other pages of the fixtures ----------------------------------------------------------------
+
+
+def test_every_card_shows_what_it_is_and_a_forwarded_talk_is_quoted() -> None:
+    with corp() as (told, _, account, _):
+        told.pages[""] = fixture("sync_msg__cards")
+        found = {one.native_id: one for one in account.poll("messages", None).messages}
+    shown = {id: [(a.kind, a.title) for a in one.attachments] for id, one in found.items()}
+    assert shown == {
+        "c1": [("video", None)],
+        "c2": [("card", "zhaomin")],
+        "c3": [("card", "您对本次服务满意吗？")],
+        "c4": [],
+        "c5": [("card", "Lumo 官方 · 新灯开箱")],
+        "c6": [("card", "Lumo 台灯 · 19900 · Lumo 小店")],
+        "c7": [("card", "Lumo 台灯 · ¥199.00 · 待发货 · 8812")],
+        "c8": [("card", "小满和客服的聊天记录")],
+        "c9": [("unknown", "note")],
+        "c10": [("unknown", "meeting")],
+    }
+    assert found["c4"].text == "不满意"  # the answer to the menu is in the customer's words
+    assert found["c3"].direction is Direction.OUTBOUND
+    assert found["c8"].quoted == "小满: 灯泡冒烟了\n小满: [image]\nSupport: Please unplug it."
+    assert all(one.marks == () for one in found.values())
+
+
+def test_an_english_conversation_is_read_alike() -> None:
+    with corp() as (told, _, account, _):
+        told.pages[""] = fixture("sync_msg__en")
+        found = account.poll("messages", None).messages
+    assert [(one.text, [a.kind for a in one.attachments]) for one in found] == [
+        ("Hello, my order 8812 never arrived :( Refund please", []),
+        (None, ["image"]),
+        (None, ["voice"]),
+        (None, ["location"]),
+        (None, ["link"]),
+        (None, ["file"]),
+        ("We are looking into it right now.", []),
+    ]
+    assert found[3].attachments[0].title == "313@Somerset 313 Orchard Road"
+
+
+def test_of_all_events_only_recalls_and_failed_sends_change_a_message() -> None:
+    with corp() as (told, _, account, _):
+        told.pages[""] = fixture("sync_msg__events")
+        found = account.poll("messages", None).messages
+    assert {(one.native_id, one.direction.value, one.marks) for one in found} == {
+        ("our_own-8", "outbound", ("send.failed", "send.failed.too_many")),
+        ("our_own-9", "outbound", ("send.failed", "send.failed.unknown")),
+        ("m77", "inbound", ()),
+        ("m78", "outbound", ()),
+    }
+    assert all(one.deleted_at is not None for one in found)
