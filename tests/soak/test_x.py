@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from aggregator.sandbox.base import Line, Person, Truth
 from aggregator.sandbox.x import XStandin
 from connectors.x.deletions import MOST as SWEPT
-from storage import history
+from storage.schema import message
 from tests.connectors.loopback import Clock
 from tests.soak.stage import DAWN, Hole, Inbox, Limit, Soaked, hold, seeds, soak
 
@@ -104,7 +105,8 @@ class XDay:
 
     def _hole(self, inbox: Inbox) -> None:
         """What X does not list any more, and we have not read."""
-        have = {row["native_id"] for row in inbox.rows(history.messages)}
+        with inbox.db.read() as conn:
+            have = set(conn.execute(select(message.c.native_id)).scalars())
         mentions = [
             (int(truth.native_id), label)
             for label, truth in self.told.items()
@@ -117,6 +119,9 @@ class XDay:
         missing = [one for one in beyond if self.told[one].native_id not in have]
         times = [self.told[one].sent_at for one in missing]
         self.holes.append(Hole("mentions", min(times), max(times), missing))
+        ids = {self.told[one].native_id for one in missing}
+        # What we answered is in no conversation, and so are the answers.
+        self.fleeting |= {one for one, truth in self.told.items() if truth.reply_to in ids}
 
     def _no_credits(self, _: Inbox) -> None:
         self.did["credits"] += 1
@@ -160,9 +165,9 @@ class XDay:
         still = self.minute < self.still_until
         if not still:
             self._weather()
-        for _ in range(self.chance.choice((0, 0, 0, 0, 1, 1, 2))):
+        for _ in range(self.chance.choice((0, 0, 0, 0, 0, 1, 1, 1))):
             self._somebody_writes(inbox, public=not still)
-        if self.chance.random() < 0.004:
+        if self.chance.random() < 0.0015:
             self._burst_of_messages()
 
     def calm(self) -> None:
@@ -306,17 +311,12 @@ class XDay:
                 text = f"{WORD} 更正 {self.minute}"
             self._say(Line(0, "x", "mention", "-", None, text, to=label, action="edit"), self.now())
             return
-        row = next(
-            (
-                one
-                for one in inbox.rows(history.messages)
-                if one["native_id"] == self.told[label].native_id
-            ),
-            None,
-        )
+        with inbox.db.read() as conn:
+            this = message.c.native_id == self.told[label].native_id
+            row = conn.execute(select(message.c.text).where(this)).one_or_none()
         if row is None:
             self.fleeting.add(label)
-        elif row["text"] != self.told[label].text:
+        elif row.text != self.told[label].text:
             return  # which version anybody saw would be a matter of luck
         self._say(Line(0, "x", "mention", "-", None, None, to=label, action="delete"), self.now())
 
