@@ -16,6 +16,7 @@ from aggregator.now import utc_now
 from aggregator.replying import Draft, Replier
 from aggregator.settings import Settings
 from aggregator.sla.zone import zone_named
+from aggregator.staging import on_stage
 from aggregator.triage.loader import load
 from storage.replies import ReplyState
 
@@ -32,14 +33,14 @@ def answer(
 ) -> bool:
     """Show the answer, send it once `agreed`; False where it was not sent for certain.
 
-    Raises SettingsError for what is wrong before anything was sent.
+    Raises SettingsError for what is wrong before anything was sent. In the sandbox it goes to the stand-ins of
+    the `inboxd run` that is up.
     """
+    now = utc_now
     if settings.sandbox:
-        raise SettingsError(
-            "the sandbox's platforms run inside `inboxd run`: there is nobody to answer from here"
-        )
+        settings, now = on_stage(settings)
     rules = load(settings.rules)
-    db = open_database(settings, utc_now)
+    db = open_database(settings, now)
     leases = Leases(db, f"reply:{os.getpid()}:{db.new_id()}")
     made: dict[str, Any] = {}
 
@@ -48,14 +49,14 @@ def answer(
         if account is None:
             raise Rejected(f"the settings name no account {name!r} any more")
         if name not in made:
-            made[name] = connector_for(account, db, utc_now)
+            made[name] = connector_for(account, db, now)
         return made[name], account.backfill
 
     def told(_: Collection[str]) -> None:
         """The daemon's senders look for themselves."""
 
     replier = Replier(
-        connectors=connectors, db=db, leases=leases, rules=lambda: rules, now=utc_now, told=told
+        connectors=connectors, db=db, leases=leases, rules=lambda: rules, now=now, told=told
     )
     try:
         draft = replier.draft(message_id, text)

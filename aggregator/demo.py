@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,12 +17,14 @@ from rich.text import Text
 
 from aggregator.app import Daemon
 from aggregator.destinations.escape import one_line
+from aggregator.errors import Unavailable
 from aggregator.now import utc_now
 from aggregator.sandbox.play import PlayClock, Player
 from aggregator.sandbox.script import MINUTES, busy_hour
 from aggregator.sandbox.slack import Post
 from aggregator.sandbox.world import World
 from aggregator.settings import Settings, with_sandbox
+from aggregator.staging import leave_word, take_down
 from storage import history
 from storage.engine import Database
 from storage.outbox import backlog
@@ -93,12 +95,15 @@ def show(settings: Settings, stopping: threading.Event, *, seconds: float = SECO
     daemon.start()
     address = f"http://{_near(settings.http.host)}:{daemon.server.port}"
     world.attach(f"{address}/callbacks")
+    leave_word(daemon.db, world.accounts(), clock)
     console.print(words["intro"].format(seconds=seconds))
     console.print(words["health"].format(url=address), style="dim")
     player = Player(busy_hour(), world.platforms, clock)
     try:
         if _first_polls_done(daemon, stopping):
             player.start()
+            player.began.wait(5)
+            leave_word(daemon.db, world.accounts(), clock)
             while not player.done.wait(0.2) and not stopping.is_set():
                 pass
             if player.failed is not None:
@@ -110,6 +115,8 @@ def show(settings: Settings, stopping: threading.Event, *, seconds: float = SECO
         stopping.wait()
     finally:
         player.stopping.set()
+        with suppress(Unavailable):
+            take_down(daemon.db)
         daemon.stop()
         world.stop()
 

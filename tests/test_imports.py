@@ -98,8 +98,8 @@ MAY: dict[str, set[str]] = {
 DOORS = {
     f"aggregator.{name}"
     for name in (
-        *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking"),
-        *("explaining", "exporting", "status", "terminal", "authorizing", "answering"),
+        *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking", "linting"),
+        *("explaining", "exporting", "status", "terminal", "authorizing", "answering", "staging"),
     )
 }
 ONE_PLACE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aggregator.sandbox.base import Line, Platform, Truth
 
@@ -34,6 +34,27 @@ class PlayClock:
         fast = min(passed, self._seconds)
         return self._start + timedelta(seconds=fast * self._speed + (passed - fast))
 
+    def told(self) -> dict[str, float]:
+        """What another process needs to tell the same time: all of it on the wall clock."""
+        real, now = self._real().timestamp(), self.now().timestamp()
+        left = 0.0
+        if self._began is not None:
+            left = max(self._seconds - (time.monotonic() - self._began), 0.0)
+        return {"real": real, "now": now, "speed": self._speed, "fast_for": left}
+
+    @classmethod
+    def of(cls, told: Mapping[str, float], real: Callable[[], datetime]) -> PlayClock:
+        """The clock that `told` this, by the wall clock of this process."""
+        passed = real().timestamp() - told["real"]
+        speed, seconds = told["speed"], told["fast_for"]
+        clock = cls(real, minutes=speed * seconds / 60 or 1.0, seconds=seconds or 1.0)
+        clock._start = datetime.fromtimestamp(told["now"], UTC)
+        if seconds:
+            clock._began = time.monotonic() - passed
+        else:
+            clock._anchor = time.monotonic() - passed
+        return clock
+
     def real_seconds_until(self, minute: float) -> float:
         """How long until that minute of the hour, on the wall clock."""
         assert self._began is not None, "not begun"
@@ -52,11 +73,13 @@ class Player(threading.Thread):
         self._clock = clock
         self.told: dict[str, Truth] = {}
         self.stopping = threading.Event()
+        self.began = threading.Event()
         self.done = threading.Event()
         self.failed: Exception | None = None
 
     def run(self) -> None:
         start = self._clock.begin()
+        self.began.set()
         try:
             for line in self._script:
                 if self.stopping.wait(max(self._clock.real_seconds_until(line.at), 0)):
