@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,15 @@ from aggregator.now import utc_now
 if TYPE_CHECKING:
     from aggregator.settings import Settings
     from storage.engine import Database
+
+
+class LintFormat(StrEnum):
+    """For people, for programs, as annotations of GitHub."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
 
 _AGO = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

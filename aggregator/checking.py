@@ -1,13 +1,11 @@
-"""`check`, `poll`, `rules lint` and `rules test`: what an operator or admin asks before relying on it."""
+"""`check` and `poll`: what an operator asks before relying on it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from typer import echo
 
 from aggregator.app import connector_for, destination_for, open_database
@@ -17,7 +15,7 @@ from aggregator.intake import AccountFacts, decide
 from aggregator.model import Decision
 from aggregator.now import utc_now
 from aggregator.settings import Settings
-from aggregator.triage.loader import lint, load, try_folder
+from aggregator.triage.loader import load
 from connectors.base import Receives
 from storage.engine import Database
 from storage.polls import known, streams
@@ -160,27 +158,6 @@ def _found(stream: str, decision: Decision | None, db: Database, account: str) -
             f"  {priority} {message.direction.value:8} {one_line(who or '?')}: "
             f"{one_line(message.text or '')[:100]}"
         )
-
-
-def lint_rules(folder: Path, destinations: Collection[str] | None) -> bool:
-    """Print every finding with its line and a caret; True when none is an error."""
-    findings = lint(folder, destinations=destinations)
-    console = Console(highlight=False, soft_wrap=True)
-    for finding in findings:
-        console.print(str(finding), markup=False)
-    errors = sum(1 for finding in findings if finding.severity == "error")
-    console.print(f"{errors} errors, {len(findings) - errors} warnings", markup=False)
-    return errors == 0
-
-
-def run_rule_tests(folder: Path) -> bool:
-    """Run the examples in the files; prints those that fail, and known gaps as such."""
-    results = try_folder(folder)
-    failed = [one for one in results if not one.passed]
-    for one in failed:
-        echo(str(one))
-    echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
-    return not failed
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from aggregator import cli_store
-from aggregator.arguments import lines_of, settings_of, shipped
+from aggregator.arguments import LintFormat, lines_of, settings_of, shipped
 from aggregator.errors import SettingsError, Unavailable
 
 app = typer.Typer(
@@ -249,15 +249,34 @@ def try_(
 def lint(
     context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(help="Else the settings' rules folder.")] = None,
+    form: Annotated[
+        LintFormat,
+        typer.Option("--format", help="For people, for programs, or as annotations of GitHub."),
+    ] = LintFormat.TEXT,
 ) -> None:
     """Check the rule files: every problem with file, line, column and a remedy."""
-    from aggregator.checking import lint_rules
+    from aggregator.linting import lint_rules, recent_messages
 
-    settings = None if folder else settings_of(context)
-    where = folder or settings.rules  # type: ignore[union-attr]
-    names = tuple(settings.destinations) if settings and settings.destinations else None
-    if not lint_rules(where, names):
+    if folder is not None:
+        fine = lint_rules(folder, form=form)
+    else:
+        settings = settings_of(context)
+        fine = lint_rules(
+            settings.rules,
+            tuple(settings.destinations) or None,
+            messages=recent_messages(settings),
+            form=form,
+        )
+    if not fine:
         raise typer.Exit(1)
+
+
+@rules_app.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the rule files, as rules/schema.json has it for editors."""
+    from aggregator.triage.editors import json_schema
+
+    typer.echo(json_schema(), nl=False)
 
 
 @rules_app.command("test")
@@ -266,7 +285,7 @@ def test_rules(
     folder: Annotated[Path | None, typer.Argument(help="Else the settings' rules folder.")] = None,
 ) -> None:
     """Run the examples that stand in the rule files."""
-    from aggregator.checking import run_rule_tests
+    from aggregator.linting import run_rule_tests
 
     if not run_rule_tests(folder or settings_of(context).rules):
         raise typer.Exit(1)

@@ -114,14 +114,14 @@ class _Rules:
         self.examples: list[Example] = []
         self.tunes: dict[str, Tune] = {}
         self.asks_language = False
-        self._where: dict[str, str] = {}
 
     def add(self, parsed: Parsed, loc: Loc, node: RuleNode) -> None:
-        if node.id in self._where:
-            said = f"the rule {node.id} stands already in {self._where[node.id]}; rename one"
+        if node.id in self.notes.rules:
+            first, at = self.notes.rules[node.id]
+            said = f"the rule {node.id} stands already in {first.document.at(at)}; rename one"
             self.notes.error(parsed, (*loc, "id"), "duplicate-id", said)
             return
-        self._where[node.id] = parsed.document.at((*loc, "id"))
+        self.notes.rules[node.id] = (parsed, (*loc, "id"))
         tune = self.tunes.get(node.id) or Tune()
         node = tune.applied(node, self.notes)
         condition = Condition(
@@ -205,7 +205,20 @@ class _Rules:
             negation=when.negation,
         )
         self._hidden(parsed, loc, words)
+        if when.within is not None:
+            self._reachable(parsed, loc, words.groups[words.near :], when.within)
         return words
+
+    def _reachable(self, parsed: Parsed, loc: Loc, groups: Sequence[Group], within: int) -> None:
+        shortest = [
+            min((len(one.folded) for one in self.slots[group.slot]), default=0) for group in groups
+        ]
+        if max(shortest, default=0) > within:
+            said = (
+                f"a keyword of one group has {max(shortest)} characters at least, so that nothing "
+                f"lies within {within}; write a larger number"
+            )
+            self.notes.error(parsed, (*loc, "within"), "within", said)
 
     def _groups(
         self, parsed: Parsed, loc: Loc, node: When | GroupNode, tune: Tune | None = None

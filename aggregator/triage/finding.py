@@ -10,6 +10,9 @@ from enum import StrEnum
 from aggregator.errors import SettingsError
 from aggregator.yamltext import Document, Loc
 
+_AROUND = 60  # characters of a line that are shown on either side of the caret
+_LONGEST = 10_000  # a longer line was never written by a person
+
 
 class Severity(StrEnum):
     """An error keeps a file from being used; a warning does not."""
@@ -34,14 +37,28 @@ class Finding:
         return f"{self.place}: {self.text}"
 
     @property
+    def at(self) -> tuple[str, int, int]:
+        """File, line and column, the last two from 1."""
+        file, line, column = self.place.rsplit(":", 2)
+        return file, int(line), int(column)
+
+    @property
     def caret(self) -> str:
-        """The line, and a caret under the column; wide characters take two places."""
+        """The line, and a caret under the column; wide characters take two places.
+
+        Of a long line what stands around the column; control characters are shown as ·.
+        """
         if not self.source:
             return ""
-        column = int(self.place.rpartition(":")[2])
-        before = self.source[: column - 1]
+        at = self.at[2] - 1
+        first = max(at - _AROUND, 0) if len(self.source) > 2 * _AROUND else 0
+        shown = "".join(
+            char if char.isprintable() or char == "\u3000" else "·"
+            for char in self.source[first : first + 2 * _AROUND]
+        )
+        before = shown[: at - first]
         wide = sum(unicodedata.east_asian_width(char) in "WF" for char in before)
-        return f"    {self.source}\n    {' ' * (len(before) + wide)}^"
+        return f"    {shown}\n    {' ' * (len(before) + wide)}^"
 
     def __str__(self) -> str:
         head = f"{self.place}: {self.severity}: {self.text} [{self.code}]"
@@ -82,7 +99,8 @@ def errors(found: Iterable[Finding]) -> list[Finding]:
 def _line(text: str, place: str) -> str:
     lines = text.splitlines()
     number = int(place.split(":")[-2])
-    return lines[number - 1] if number <= len(lines) else ""
+    line = lines[number - 1] if number <= len(lines) else ""
+    return line if len(line) <= _LONGEST else ""
 
 
 def empties(document: Document, file: str, *, nested: Loc = ()) -> list[Finding]:

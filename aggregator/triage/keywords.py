@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,12 +16,15 @@ from aggregator.triage.text import Folder
 from aggregator.triage.words import Keyword, exact, keyword
 from aggregator.yamltext import Loc
 
+_RUN = re.compile(r"([^\W\d_])\1\1")
+
 
 @dataclass(slots=True)
 class Notes:
     """The findings of one compilation."""
 
     rows: list[Finding] = field(default_factory=list)
+    rules: dict[str, tuple[Parsed, Loc]] = field(default_factory=dict)  # by id: where each stands
 
     def error(self, parsed: Parsed, loc: Loc, code: str, text: str, *, key: bool = False) -> None:
         self.rows.append(finding(parsed.document, parsed.name, loc, code, text, key=key))
@@ -42,6 +46,7 @@ class Lists:
     keywords: dict[str, tuple[Keyword, ...]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     _where: dict[str, tuple[Parsed, Loc]] = field(default_factory=dict)
+    _items: dict[str, Sequence[str]] = field(default_factory=dict)
     _regexes: int = 0
     _steps: int = 0
 
@@ -54,6 +59,7 @@ class Lists:
                 self.notes.error(parsed, loc, "duplicate-list", said, key=True)
                 continue
             self._where[name] = (parsed, loc)
+            self._items[name] = items
             self.keywords[name] = self.read(parsed, loc, items, inside=True)
 
     def read(
@@ -69,9 +75,7 @@ class Lists:
                 seen.update({(one.folded, one.right): one.text for one in listed})
                 found.extend(listed)
             elif (one := self.one(parsed, where, item.removeprefix("@"))) is not None:
-                if len(one.folded) == 1 and one.folded.isalnum():
-                    said = f"{one.text} is one character and hits much; write a longer word"
-                    self.notes.warn(parsed, where, "short-keyword", said)
+                self._doubtful(parsed, where, one)
                 if (one.folded, one.right) in seen:
                     other = seen[one.folded, one.right]
                     said = f"{one.text} and {other} are the same after folding; keep one"
@@ -100,13 +104,33 @@ class Lists:
         return made
 
     def exact(self, parsed: Parsed, loc: Loc, items: Sequence[str]) -> tuple[Keyword, ...]:
-        found = []
+        """Keywords of the original text; `"@name"` stands for a list here too."""
+        found: list[Keyword] = []
         for at, item in enumerate(items):
-            try:
-                found.append(exact(item))
-            except ValueError as error:
-                self.notes.error(parsed, (*loc, at), "keyword", str(error))
+            where = (*loc, at)
+            written: Sequence[str] = (item.removeprefix("@"),)
+            if item.startswith("@") and not item.startswith("@@"):
+                self._list(parsed, where, item[1:], inside=False)
+                written = [one.removeprefix("@") for one in self._items.get(item[1:], ())]
+            for one in written:
+                if any(one == other.text for other in found):
+                    said = f"{one} stands here twice; keep one"
+                    self.notes.warn(parsed, where, "duplicate-keyword", said)
+                try:
+                    found.append(exact(one))
+                except ValueError as error:
+                    self.notes.error(parsed, where, "keyword", str(error))
+                    continue
+                self._doubtful(parsed, where, found[-1])
         return tuple(found)
+
+    def _doubtful(self, parsed: Parsed, loc: Loc, one: Keyword) -> None:
+        if len(one.folded) == 1 and one.folded.isalnum():
+            said = f"{one.text} is one character and hits much; write a longer word"
+            self.notes.warn(parsed, loc, "short-keyword", said)
+        if one.folded != one.text and (run := _RUN.search(one.text)):
+            said = f"{one.text}: more than two {run[1]} are read as two; write two"
+            self.notes.warn(parsed, loc, "long-run", said)
 
     def regexes(self, parsed: Parsed, loc: Loc, items: Sequence[str]) -> tuple[Regex, ...]:
         found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from aggregator.triage.examples import Result, run
 from aggregator.triage.files import gather, parse
 from aggregator.triage.finding import Finding, Severity, errors
 from aggregator.triage.keywords import Notes
-from aggregator.triage.ruleset import Ruleset
+from aggregator.triage.often import too_often
+from aggregator.triage.ruleset import Ruleset, Subject
 from aggregator.triage.schema import RuleFile
 
 
@@ -23,6 +24,7 @@ class Examined:
     ruleset: Ruleset
     findings: tuple[Finding, ...]
     untuned: Callable[[], Ruleset] = field(repr=False)
+    notes: Notes = field(repr=False)
     complete: bool = True
 
     @property
@@ -69,11 +71,20 @@ def load_texts(
     return examined.ruleset
 
 
-def lint(folder: Path, *, destinations: Collection[str] | None = None) -> list[Finding]:
-    """Everything that is wrong or doubtful in the folder, by place; never raises for what is in it."""
+def lint(
+    folder: Path,
+    *,
+    destinations: Collection[str] | None = None,
+    recent: Sequence[Subject] = (),
+) -> list[Finding]:
+    """Everything that is wrong or doubtful in the folder; never raises for what is in it.
+
+    `recent`: messages of late, to tell the rules that hit too many of them.
+    """
     gathered = gather(folder)
     examined = examine(gathered.files, destinations=destinations, shown=_shown(folder))
-    return [*gathered.findings, *examined.findings]
+    found = [*gathered.findings, *examined.findings]
+    return [*found, *too_often(examined.ruleset, examined.notes, recent)]
 
 
 def run_tests(ruleset: Ruleset) -> tuple[Result, ...]:
@@ -127,6 +138,7 @@ def examine(
         ruleset,
         tuple(findings),
         untuned=lambda: compiled(tuned=False)[0] if tunes else ruleset,
+        notes=notes,
         complete=complete,
     )
     if not tests or examined.errors:

@@ -9,18 +9,35 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from aggregator.model import Kind, Priority
 from aggregator.yamltext import Loc
 
 
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
+class _Listed:
+    """One value alone is a list of one."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._listed, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        whole = handler(schema)
+        return {"anyOf": [whole, whole["items"]]}
+
+    @staticmethod
+    def _listed(value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
 
 
 def _weights(limit: float) -> AfterValidator:
@@ -52,10 +69,14 @@ def _four(value: tuple[Any, ...]) -> tuple[Any, ...]:
     return value
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Words = Annotated[tuple[str, ...], _Listed()]
 Keywords = Annotated[Words, AfterValidator(_some)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Level = Annotated[int, Field(ge=0, le=3)]
+
+
+_REFINES = {"not_", "mask", "negation", "part", "within"}  # of themselves these find nothing
 
 
 class Written(BaseModel):
@@ -65,10 +86,10 @@ class Written(BaseModel):
 
 
 class Bounds(Written):
-    gt: float | None = None
-    gte: float | None = None
-    lt: float | None = None
-    lte: float | None = None
+    gt: Number | None = None
+    gte: Number | None = None
+    lt: Number | None = None
+    lte: Number | None = None
 
     @model_validator(mode="after")
     def _some(self) -> Bounds:
@@ -118,7 +139,7 @@ class Facts(Written):
     """What a condition may ask of a message besides its words."""
 
     platform: Keywords | None = None
-    kind: Annotated[tuple[Kind, ...], BeforeValidator(_listed)] | None = None
+    kind: Annotated[tuple[Kind, ...], _Listed()] | None = None
     account: Keywords | None = None
     lang: Keywords | None = None
     author: AuthorWhen | None = None
@@ -140,7 +161,7 @@ class When(Facts):
 
     @model_validator(mode="after")
     def _sense(self) -> When:
-        if not self.model_fields_set - {"not_", "mask", "negation", "part", "within"}:
+        if not self.model_fields_set - _REFINES:
             raise ValueError("nothing to match; add any, all, exact, regex, count or a fact")
         if self.within is not None and not self.all:
             raise ValueError("within needs all: it is the span that its groups fit in")
@@ -151,7 +172,7 @@ class Then(Written):
     urgency: Level = 0
     importance: Level = 0
     labels: Words = ()
-    sentiment: Annotated[float, Field(ge=-3, le=3)] = 0
+    sentiment: Annotated[Number, Field(ge=-3, le=3)] = 0
     at_least: Priority | None = None
     at_most: Priority | None = None
 
@@ -209,7 +230,7 @@ class ThenSet(Written):
     urgency: Level | None = None
     importance: Level | None = None
     labels: Words | None = None
-    sentiment: Annotated[float, Field(ge=-3, le=3)] | None = None
+    sentiment: Annotated[Number, Field(ge=-3, le=3)] | None = None
     at_least: Priority | None = None
     at_most: Priority | None = None
 
@@ -238,7 +259,7 @@ class RuleNode(Written):
 
 def unfit(rule: RuleNode) -> str | None:
     """Why a rule that asks for the mood alone may not do what it says; None where it may."""
-    if rule.when.model_fields_set != {"sentiment"}:
+    if rule.when.model_fields_set - _REFINES != {"sentiment"}:
         return None
     if rule.then.urgency:
         return "urgency never comes from sentiment alone; add words or facts"
@@ -250,7 +271,7 @@ def unfit(rule: RuleNode) -> str | None:
 class TuneNode(Written):
     """Changes rules of other files."""
 
-    rules: Annotated[tuple[RuleId, ...], BeforeValidator(_listed), AfterValidator(_some)]
+    rules: Annotated[tuple[RuleId, ...], _Listed(), AfterValidator(_some)]
     add_any: Keywords | None = None
     add_mask: Keywords | None = None
     add_not: Keywords | None = None
@@ -287,7 +308,7 @@ class LexiconFile(File):
 
 
 class RouteWhen(Facts):
-    priority: Annotated[tuple[Priority, ...], BeforeValidator(_listed)] | None = None
+    priority: Annotated[tuple[Priority, ...], _Listed()] | None = None
     labels: Words | None = None
 
 

@@ -7,6 +7,7 @@ import pytest
 from aggregator.errors import SettingsError
 from aggregator.triage.finding import Finding
 from aggregator.triage.loader import lint, load, load_texts, run_tests
+from aggregator.triage.ruleset import Subject
 
 RULE = (
     "schema: 1\nrules:\n  - id: the-rule\n    when: {any: [退款]}\n    tests: [{hit: 我要退款}]\n"
@@ -47,6 +48,29 @@ WRONG = [
     (_rule("{regex: ['(?<!不)好']}"), "regex", "4:20", "no lookbehind and no lookahead; use mask:"),
     (_rule("{any: [退款], within: 5}"), "schema", "4:11", "within needs all"),
     (_rule("{not: [退款]}"), "schema", "4:11", "nothing to match"),
+    (
+        _rule("{all: [{any: [已经等了三天]}, {any: [退]}], within: 5}"),
+        "within",
+        "4:56",
+        "6 characters at least",
+    ),
+    (_rule("{any: [退款], author: {followers: {gte: nan}}}"), "schema", "4:49", "finite number"),
+    (
+        _rule("{sentiment: {lt: 0}, not: [谢谢]}", then="{urgency: 2}"),
+        "schema",
+        "3:5",
+        "never comes from sentiment",
+    ),
+    (_rule("{exact: ['@vips']}"), "missing-list", "4:20", "there is no list vips"),
+    (_rule("{exact: ['']}"), "keyword", "4:20", "an empty keyword"),
+    (_rule("{any: ['']}"), "keyword", "4:18", "empty after folding"),
+    (_rule("{any: [~, 退款]}"), "empty", "4:18", "empty; give a value"),
+    (_rule("{regex: ['退.{0,500}款']}"), "regex", "4:20", "too big"),
+    (_rule("{regex: []}"), "schema", "4:19", "holds nothing"),
+    (_rule("{any: &words [退款]}"), "syntax", "4:17", "anchors (&)"),
+    (_rule("{any: !!python/object:os.system [退款]}"), "syntax", "4:17", "is not read"),
+    (_rule("{any: [“退款”, 退货]}"), "full-width", "4:18", "full-width quotes"),
+    (_rule("{any： [退款]}"), "syntax", "4:17", "full-width ："),
     (_rule("{all: [{any: [退], exact: [款]}]}"), "schema", "4:18", "a group has one of"),
     (_rule("{any: [退款], author: {followers: {}}}"), "schema", "4:43", "a bound is missing"),
     (_rule("{any: []}"), "schema", "4:17", "holds nothing"),
@@ -159,6 +183,9 @@ def test_a_rule_twice_is_named_with_the_first_place(tmp_path: Path) -> None:
         (_rule("{any: [退款, 退 款, 退貨, 退货]}"), "duplicate-keyword", "same after folding"),
         (_rule("{any: [退款, 差]}"), "short-keyword", "one character"),
         (_rule("{any: ['退款，退货', 退款]}"), "comma", "comma"),
+        (_rule("{any: [退款, 急急急]}"), "long-run", "write two"),
+        (_rule("{any: [退款], exact: [退款, 款]}"), "short-keyword", "one character"),
+        (_rule("{any: [退款], exact: [退款, 退款]}"), "duplicate-keyword", "stands here twice"),
         (_rule("{any: [退款, 爆炸], mask: [爆炸]}"), "hidden-keyword", "the mask 爆炸"),
         (_rule("{any: [退款, 已到账了], not: [已到账]}"), "hidden-keyword", "under not"),
         (RULE + "lists: {money: [钱款]}\n", "unused-list", "money"),
@@ -272,3 +299,69 @@ def test_what_has_no_effect_yet_is_said(tmp_path: Path) -> None:
     findings = _lint(tmp_path, rules=RULE, targets=targets, routes=routes)
     assert {(one.code, one.severity.value) for one in findings} == {("no-effect", "warning")}
     assert {one.text.split()[0] for one in findings} == {"quiet", "warn_at"}
+
+
+def test_a_list_may_be_named_under_exact_too(tmp_path: Path) -> None:
+    text = "lists: {vips: [Acme, '@@Acme客服']}\n" + _rule(
+        "{exact: ['@vips']}", tests="[{hit: 找@Acme客服 说}, {hit: 我爱 Acme}, {miss: 我爱 acme}]"
+    ).replace("schema: 1\n", "")
+    assert _lint(tmp_path, mine=text) == []
+
+
+YAML_WORDS = "[no, off, on, yes, 12:30, 0755, 1_000, 2026-01-01, 1.10, null-und-nichtig, 1e3, true]"
+
+
+def test_words_that_yaml_has_a_meaning_for_stay_the_words_that_were_written(tmp_path: Path) -> None:
+    rules = load_texts({"mine.yaml": _rule(f"{{any: {YAML_WORDS}}}", tests="[{hit: no}]")})
+    for word in ("off", "12:30", "0755", "1_000", "2026-01-01", "1.10", "1e3", "true"):
+        match = rules.judge(Subject(f"见 {word} 吧")).matches
+        assert [one.term for one in match] == [word]
+    assert _lint(tmp_path, mine=_rule(f"{{any: {YAML_WORDS}}}", tests="[{hit: no}]")) == []
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + at)}: &{chr(98 + at)} [{', '.join([f'*{chr(97 + at)}'] * 9)}]\n" for at in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (BOMB.encode(), "syntax", "anchors (&) and aliases (*) are not read"),
+        (b"rules: " + b"[" * 5_000, "syntax", "nested deeper than 50"),
+        (b"rules: " + b"{a: " * 5_000, "syntax", "nested deeper than 50"),
+        ("rules: []  # 投诉é".encode("latin-1", "replace"), "syntax", "not UTF-8"),
+        ("schema: 1 # 规则".encode("gb18030"), "syntax", "not UTF-8"),
+        ("schema: 1 # 规则".encode("utf-16"), "syntax", "not UTF-8"),
+        (b"\x7fELF\x02\x01\x01\x00\x00", "syntax", "control character"),
+        (b"rules: []\x00", "syntax", "control character"),
+        (b"# " + b"x" * (4 * 1024 * 1024), "syntax", "larger than 4 MiB"),
+        ("rules:\n- {id: a-b-c, when: {any: [退款, #投诉#]}}".encode(), "syntax", "YAML reads # as a comment"),
+        ("rules:\n- id: a-b-c\n  when:\n    any:\n    - @客服".encode(), "syntax", "quote the value"),
+        ("rules:\n- id: a-b-c\n  title： 退款\n".encode(), "syntax", "full-width ："),
+        ("rules:\n- id: a-b-c\n  tests:\n  - hit: [怒]太差\n".encode(), "syntax", "check brackets"),
+        (b"a: 1\n---\nb: 2\n", "syntax", "one file holds one document"),
+        ("\u3000rules: []\n".encode(), "schema", "unknown key"),
+    ],
+)  # fmt: skip
+def test_whatever_a_file_holds_is_told_in_words(
+    tmp_path: Path, data: bytes, code: str, words: str
+) -> None:
+    (tmp_path / "mine.yaml").write_bytes(data)
+    found = lint(tmp_path)
+    assert found
+    assert found[0].code == code
+    assert words in found[0].text
+    assert len(str(found[0])) < 1_000
+    file, line, column = found[0].at
+    assert (file, line > 0, column > 0) == (f"{tmp_path}/mine.yaml", True, True)
+
+
+def test_rules_that_hit_too_many_recent_messages_are_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(_rule("{any: [退款]}"), encoding="utf-8")
+    some = [Subject("我要退款")] * 11 + [Subject("你好")] * 189
+    (one,) = lint(tmp_path, recent=some)
+    assert (one.severity, one.code, one.at[1:]) == ("warning", "too-often", (3, 9))
+    assert "hits 6% of the last 200 messages" in one.text
+    assert lint(tmp_path, recent=[*some[1:], Subject("你好")]) == []
+    assert lint(tmp_path, recent=some[:100]) == []
