@@ -17,7 +17,7 @@ from aggregator.model import Author, Direction, Identity, Kind, Message, Notice,
 from aggregator.now import utc_now
 from aggregator.options import Registry
 from aggregator.settings import load
-from bench.triage import POSTS, RULES
+from bench.posts import A_DAY, RULES
 from connectors.base import Keep, Options
 from connectors.registry import CONNECTORS
 
@@ -52,7 +52,7 @@ class Burst:
 
 def _message(number: int, at: datetime) -> Message:
     who = str(7_000_000_000 + number // WRITES)
-    text = f"{POSTS[number % len(POSTS)]} {number}"
+    text = f"{A_DAY[number % len(A_DAY)]} {number}"
     raw = {"id": number, "text": text, "user": {"id": who}} | {f"f{n}": n * 7919 for n in range(40)}
     return Message(
         native_id=str(4_900_000_000_000_000 + number),
