@@ -98,11 +98,15 @@ def learn(keep: Keep, name: str, window: Told | None, now: datetime) -> None:
     _change(keep, _window(name), change)
 
 
-def admit(keep: Keep, name: str, now: datetime, *, spare: float = 0.0) -> None:
+def admit(
+    keep: Keep, name: str, now: datetime, *, spare: float = 0.0, window_s: float | None = None
+) -> None:
     """Take one call out of the window, before it is made; what is not known yet is allowed.
 
     Raises RateLimited with the seconds left where there is none. `spare`: the part of the window (0 to 1)
-    that this caller leaves to others, as a walk through history does.
+    that this caller leaves to others, as a walk through history does. `window_s`: how long each window
+    lasts, where that is known: then a new one begins with this call and allows what the last one did, until
+    an answer tells of it.
     """
 
     def change(row: dict[str, Any]) -> dict[str, Any]:
@@ -110,8 +114,13 @@ def admit(keep: Keep, name: str, now: datetime, *, spare: float = 0.0) -> None:
         if until is not None and until > now:
             raise RateLimited(str(row.get("why", name)), retry_after_s=_seconds(until, now))
         ends, left = _time(row.get("ends")), row.get("left")
-        if ends is None or ends <= now or type(left) is not int:
+        if ends is None or type(left) is not int:
             return row
+        if ends <= now:
+            limit = row.get("limit")
+            if window_s is None or type(limit) is not int or limit < 1:
+                return row
+            return {**row, "left": limit - 1, "ends": _text(now + timedelta(seconds=window_s))}
         kept = int(spare * (row.get("limit") or 0))
         if left <= kept:
             who = "no call" if not kept else f"no more than {kept} calls"

@@ -11,7 +11,7 @@ from aggregator.model import Identity
 from connectors.payload import name, native
 from connectors.x.client import Client
 from connectors.x.prices import Ledger
-from connectors.x.refusals import AUTHORISE, PERMISSION, RENEW, Paused, Refused
+from connectors.x.refusals import AUTHORISE, PERMISSION, RENEW, Denied, Paused, Refused
 from connectors.x.timeline import stamp
 
 EMPTY = ("2010-11-06T00:00:00Z", "2010-11-06T00:00:01Z")  # the first second that X answers for
@@ -53,7 +53,7 @@ def _state(client: Client, ledger: Ledger, stream: str, query: str) -> str:
     except RateLimited as error:
         return f"quota: {error.reason}; again in {error.retry_after_s:.0f} s"
     except Unauthorized as error:
-        return f"{'auth' if ' 401 ' in error.reason else 'denied'}: {error}"
+        return f"{'denied' if isinstance(error, Denied) else 'auth'}: {error}"
     except Refused as error:
         return f"unknown: {error.reason}"
     return "ok"

@@ -245,7 +245,7 @@ class Client:
         """1. Is it paid for? 2. Is there a call left? 3. Who are we? Then ask."""
         now = self._now()
         budget.admit(self._keep, BILLING, now)
-        budget.admit(self._keep, f"x:{endpoint}", now, spare=spare)
+        budget.admit(self._keep, f"x:{endpoint}", now, spare=spare, window_s=WINDOW_S)
         if self._tokens is not None:
             self._tweepy.bearer_token = self._tokens.current()
         told = {key: value for key, value in given.items() if value is not None}

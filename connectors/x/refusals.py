@@ -50,6 +50,10 @@ class Refused(Unavailable):
         self.at = at
 
 
+class Denied(Unauthorized):
+    """X knows who asks, and does not allow this, or knows no such user."""
+
+
 class Paused(RateLimited):
     """No credits, or a spending cap: every stream waits, and one of them looks again."""
 
@@ -85,13 +89,13 @@ def judge(answer: requests.Response, now: datetime, *, oauth2: bool) -> None:
     if status == 403:
         if writes and (why := _of_a_write(said)):
             raise Rejected(f"{what}: {why}", status=status)
-        raise Unauthorized(what, remedy=_of_a_permission(said, oauth2=oauth2))
+        raise Denied(what, remedy=_of_a_permission(said, oauth2=oauth2))
     if status in (400, 404, 413, 422) and writes:
         raise Rejected(what, status=status)
     if status == 400:
         raise Refused(what, date_of(answer.headers) or now)
     if status == 404 and said.kind == "resource-not-found":
-        raise Unauthorized(what, remedy=USER_ID)
+        raise Denied(what, remedy=USER_ID)
     raise Unavailable(what, maybe_done=status >= 500)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from aggregator.errors import Unauthorized
 from aggregator.model import Gap, Message, Page
 from connectors.base import Now
 from connectors.fields import parse_time
@@ -16,7 +15,7 @@ from connectors.x.cursor import Cursor, Walk, instant, moment, read_cursor
 from connectors.x.ids import earlier, id_at, later, number, time_of
 from connectors.x.posts import Includes, post_message
 from connectors.x.prices import BACKFILL, Ledger
-from connectors.x.refusals import Refused
+from connectors.x.refusals import Denied, Refused
 
 OVERLAP = timedelta(minutes=2)  # posts show up a little out of order, and late
 NEAR = timedelta(seconds=2)  # ids rise with time only roughly
@@ -67,7 +66,7 @@ class Timeline:
             found = self._ask(walk, LARGE if walk.token or walk.until else wanted)
         except Refused as error:
             return Page((), replace(at, walk=self._after(error, walk)).text(), more=True)
-        except Unauthorized as error:
+        except Denied as error:
             known = self._known(at)
             if not walk.via or known is None or walk.floor is None:
                 raise

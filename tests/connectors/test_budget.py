@@ -45,6 +45,22 @@ def test_a_reset_that_makes_no_sense_teaches_nothing(reset: str) -> None:
     assert keep.rows == {}
 
 
+def test_a_new_window_of_a_known_length_allows_what_the_last_one_did_until_an_answer_tells() -> (
+    None
+):
+    """Where the headers stay away, counting goes on: X's windows last 15 minutes."""
+    keep = MemoryKeep()
+    budget.learn(keep, "dm", Told(3, 0, 60.0), T0)
+    later = T0 + timedelta(seconds=61)
+    for _ in range(3):
+        budget.admit(keep, "dm", later, window_s=900.0)
+    with pytest.raises(RateLimited) as caught:
+        budget.admit(keep, "dm", later, window_s=900.0)
+    assert caught.value.retry_after_s == 900
+    budget.learn(keep, "dm", Told(3, 2, 870.0), later)  # not that window: an answer knows better
+    budget.admit(keep, "dm", later, window_s=900.0)
+
+
 def test_calls_are_taken_until_there_are_none_and_the_window_ends() -> None:
     keep = MemoryKeep()
     budget.admit(keep, "dm", T0)  # nothing is known yet

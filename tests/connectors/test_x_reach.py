@@ -84,6 +84,23 @@ def test_where_no_search_is_allowed_the_gap_is_told_and_the_stream_goes_on(x: Pl
     assert len(x.gaps) == 1
 
 
+def test_a_token_that_dies_in_the_search_of_a_deep_walk_is_no_gap(x: Place) -> None:
+    """A refused token is somebody's to mend; what it kept from us can still be had then."""
+    _, cursor = x.walk("mentions", None)
+    flood(x, 2, every=timedelta(minutes=1))
+    _, cursor = x.walk("mentions", cursor)
+    made = flood(x, 1000, every=timedelta(seconds=20))
+    x.x.fault("status", path="/2/tweets/search", status=401)
+    found: list[Message] = []
+    with pytest.raises(Unauthorized):
+        for _ in range(80):
+            page = x.connect().poll("mentions", cursor)
+            found, cursor = [*found, *page.messages], page.cursor
+    rest, _ = x.walk("mentions", cursor)
+    assert ids([*found, *rest]) >= set(made)
+    assert x.gaps == []
+
+
 def test_an_age_limit_on_since_id_loses_nothing_that_x_still_gives(x: Place) -> None:
     _, cursor = x.walk("mentions", None)
     flood(x, 2, every=timedelta(minutes=1))
