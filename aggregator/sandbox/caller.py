@@ -57,7 +57,11 @@ class _Call:
 
 
 class Caller:
-    """Calls one receiver. Knobs are real seconds, also where the platform's clock runs faster."""
+    """Calls one receiver. Knobs are real seconds, also where the platform's clock runs faster.
+
+    `spoil` says what goes wrong with an attempt (label, number): "lost" on the way there, "late" where the answer
+    comes when nobody waits for it any more; None where it goes well.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Caller:
     ) -> None:
         self.url: str | None = None
         self.ledger: list[Attempt] = []
+        self.spoil: Callable[[str, int], str | None] = lambda label, number: None
         self._name = name
         self._now = now
         self._attempts = attempts
@@ -151,6 +156,9 @@ class Caller:
         at, started = self._now(), time.monotonic()
         status: int | None = None
         body, problem = b"", None
+        spoilt = self.spoil(call.label, number)
+        if spoilt == "lost":
+            return self._noted(Attempt(call.label, number, at, 0.0, None, b"", "lost on the way"))
         try:
             status, body = self._request(
                 "POST",
@@ -163,13 +171,15 @@ class Caller:
         except (OSError, http.client.HTTPException) as error:
             problem = f"no answer: {type(error).__name__}"
         seconds = time.monotonic() - started
-        if problem is None and seconds > self._timeout_s:
+        if problem is None and (seconds > self._timeout_s or spoilt == "late"):
             problem = "the answer came too late"
         elif problem is None and status != 200:
             problem = f"status {status}"
         elif problem is None:
             problem = call.judge(body)
-        entry = Attempt(call.label, number, at, seconds, status, body, problem)
+        return self._noted(Attempt(call.label, number, at, seconds, status, body, problem))
+
+    def _noted(self, entry: Attempt) -> Attempt:
         with self._guard:
             self.ledger.append(entry)
         return entry

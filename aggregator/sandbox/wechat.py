@@ -11,6 +11,7 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from json import loads
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Route, Standin, Truth, answer
 from aggregator.sandbox.caller import Caller
@@ -30,7 +31,8 @@ class WeChatStandin(Standin):
     Knobs, to be set at any time: `records_enabled` (else 65400), `tokens.ip_refused` (an address: 40164 on
     every token), `daily_limit` calls per path and Beijing day (then 45009), `refuse` (an errcode for the
     next calls of a path), `sends_recorded` (what the API sends stands in the records too), those of
-    `log`, `comments` and `desk`; `json` at the start: pushes are JSON.
+    `log`, `comments`, `desk` and `caller`; `json` at the start: pushes are JSON. `refused` counts the errcodes
+    that were answered, `recorded` has the records of what the API sent.
     """
 
     name = "wechat"
@@ -70,6 +72,8 @@ class WeChatStandin(Standin):
         self.comments = Comments(now)
         self.desk = Desk(now, self._api_sent)
         self.sends_recorded = False
+        self.recorded: list[str] = []
+        self.refused: Counter[int] = Counter()
         self.daily_limit = 100_000
         self._refusals: dict[str, deque[int]] = {}
         self._used: Counter[tuple[str, str]] = Counter()
@@ -107,6 +111,16 @@ class WeChatStandin(Standin):
     def stop(self) -> None:
         self.caller.close()
         super().stop()
+
+    def settle(self, timeout_s: float = 30.0) -> bool:
+        """Wait until every push was answered or given up; False if that took too long."""
+        return self.caller.settle(timeout_s)
+
+    def handle(self, request: Request) -> Answer:
+        given = super().handle(request)
+        if given.status == 200 and (code := loads(given.body).get("errcode")):
+            self.refused[code] += 1
+        return given
 
     # --- what happens on the platform ---------------------------------------------------------------
 
@@ -219,7 +233,7 @@ class WeChatStandin(Standin):
 
     def _api_sent(self, openid: str, at: datetime, text: str) -> None:
         if self.sends_recorded:
-            self.log.add(openid, SENT, at, text, self.worker)
+            self.recorded.append(self.log.add(openid, SENT, at, text, self.worker))
 
     def refuse(self, path: str, *codes: int) -> None:
         """The next calls of `path` are answered with these errcodes, whatever they ask."""

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aggregator.sandbox.base import Answer, Line, Person, Request, Route, Standin, Truth
-from aggregator.sandbox.caller import Caller, Outgoing
-from aggregator.sandbox.wechat_crypto import Envelope, new_aes_key, xml
+from aggregator.sandbox.base import (
+    MAX_CALLS,
+    Answer,
+    Line,
+    Person,
+    Request,
+    Route,
+    Standin,
+    Truth,
+)
+from aggregator.sandbox.caller import Caller
+from aggregator.sandbox.wechat_crypto import Envelope, new_aes_key
 from aggregator.sandbox.wecom_desk import Desk, errcode
 from aggregator.sandbox.wecom_media import MEDIA
+from aggregator.sandbox.wecom_push import Wakes
 
 HORIZON = timedelta(days=3)
 TOKEN_LIFE = timedelta(seconds=7200)
-WAKE_LIFE = timedelta(minutes=10)
 CUSTOMER, SYSTEM, SERVICER = 3, 4, 5  # origin
 
 
@@ -29,7 +39,8 @@ class WeComStandin(Standin):
     (from 2 on: each so-many-th page with news comes empty, with has_more=1; 0: never), `tokenless_per_minute`
     (sync_msg without a callback's token; over it 45009), `ip_refused` (an address: 60020 on every call),
     `manage_privilege`, `enabled` (else 95017), `refuse` (errcodes for the next calls of a path), those of
-    `desk`.
+    `desk` and `caller`. `refused` counts the errcodes that were answered; `tokenless`: when sync_msg was asked
+    without a callback's token, and answered.
     """
 
     name = "wecom"
@@ -49,11 +60,13 @@ class WeComStandin(Standin):
         self.corp_id = f"ww{self.salt:016x}"
         self.secret = secrets.token_urlsafe(32)
         self.open_kfid = f"wk{self.salt:030x}"
+        self.other_kfid = f"wk{self.salt:029x}x"
         self.servicer = servicer
         self.envelope = Envelope(secrets.token_hex(8), new_aes_key(), self.corp_id)
         self.caller = Caller(
             self.name, now, attempts=attempts, timeout_s=timeout_s, retry_s=retry_s
         )
+        self._wakes = Wakes(now, self.envelope, self.caller)
         self.page_most = 100
         self.empty_every = 4
         self.tokenless_per_minute = 60
@@ -61,6 +74,8 @@ class WeComStandin(Standin):
         self.ip_refused: str | None = None
         self.manage_privilege = True
         self.enabled = True
+        self.refused: Counter[int] = Counter()
+        self.tokenless: list[datetime] = []
         self._refusals: dict[str, deque[int]] = {}
         self.desk = Desk(
             now,
@@ -70,8 +85,6 @@ class WeComStandin(Standin):
         )
         self._people: dict[str, Person] = {}
         self._tokens: dict[str, datetime] = {}
-        self._wakes: dict[str, datetime] = {}
-        self._tokenless: deque[datetime] = deque()
         self._cursor_of = {"": 0}  # opaque cursor → offset
         self._pages = 0
         self.route("GET", "/cgi-bin/gettoken", self._gettoken)
@@ -101,20 +114,21 @@ class WeComStandin(Standin):
         self.caller.close()
         super().stop()
 
+    def settle(self, timeout_s: float = 30.0) -> bool:
+        """Wait until every callback was answered or given up; False if that took too long."""
+        return self.caller.settle(timeout_s)
+
+    def handle(self, request: Request) -> Answer:
+        given = super().handle(request)
+        if given.status == 200 and (code := json.loads(given.body).get("errcode")):
+            self.refused[code] += 1
+        return given
+
     # --- what happens on the platform ---------------------------------------------------------------
 
     def attach(self, callback_url: str) -> None:
         """Register the callback URL: the echo goes out encrypted and must come back in the clear."""
-        timestamp, nonce = self._stamp()
-        echo = str(secrets.randbits(63))
-        sealed = self.envelope.encrypt(echo)
-        query = {
-            "msg_signature": self.envelope.sign(timestamp, nonce, sealed),
-            "timestamp": timestamp,
-            "nonce": nonce,
-            "echostr": sealed,
-        }
-        self.caller.attach(callback_url, query, echo.encode())
+        self._wakes.attach(callback_url)
 
     def play(self, line: Line, at: datetime, told: Mapping[str, Truth]) -> Truth:
         """A message into the stream (`who` None: a servicer's answer `to` one), or a recall of `to`."""
@@ -127,7 +141,7 @@ class WeComStandin(Standin):
                 raise ValueError(f"{line.label}: an answer is `to` a customer's message")
             customer = told[line.to].conversation
         else:
-            customer = self._enter(line.who, at)
+            customer = self.enter(line.who, at)
         kind = line.attachment or "text"
         if kind == "text":
             content: dict[str, Any] = {"content": line.text or ""}
@@ -202,7 +216,26 @@ class WeComStandin(Standin):
             }
         )
 
-    def _enter(self, who: Person, at: datetime) -> str:
+    def system(self, at: datetime, customer: str, words: str) -> None:
+        """The platform's own words in a conversation: nobody of ours has written them."""
+        self._arrived(
+            {
+                "msgid": secrets.token_urlsafe(20),
+                "open_kfid": self.open_kfid,
+                "external_userid": customer,
+                "send_time": int(at.timestamp()),
+                "origin": SYSTEM,
+                "msgtype": "text",
+                "text": {"content": words},
+            }
+        )
+
+    def elsewhere(self, at: datetime) -> None:
+        """News of another account of the same app: its callback comes here too."""
+        with self.lock:
+            self._wakes.wake(f"other-{len(self.caller.ledger)}", at, self.other_kfid)
+
+    def enter(self, who: Person, at: datetime) -> str:
         customer = self.external_userid(who)
         with self.lock:
             known = customer in self._people
@@ -225,35 +258,8 @@ class WeComStandin(Standin):
     def _arrived(self, item: dict[str, Any]) -> None:
         with self.lock:
             self.items.append(item)
-            if self.caller.url is None:
-                return
-            token = f"ENC{secrets.token_urlsafe(36)}"
-            self._wakes[token] = self.now() + WAKE_LIFE
-        plain = xml(
-            {
-                "ToUserName": self.corp_id,
-                "CreateTime": item["send_time"],
-                "MsgType": "event",
-                "Event": "kf_msg_or_event",
-                "Token": token,
-                "OpenKfId": self.open_kfid,
-            }
-        )
-        self.caller.post(str(item["msgid"]), lambda: self._outgoing(plain), _judge)
-
-    def _outgoing(self, plain: str) -> Outgoing:
-        timestamp, nonce = self._stamp()
-        sealed = self.envelope.encrypt(plain)
-        query = {
-            "msg_signature": self.envelope.sign(timestamp, nonce, sealed),
-            "timestamp": timestamp,
-            "nonce": nonce,
-        }
-        fields = {"ToUserName": self.corp_id, "Encrypt": sealed, "AgentID": ""}
-        return Outgoing(query, xml(fields).encode(), "text/xml")
-
-    def _stamp(self) -> tuple[str, str]:
-        return str(int(self.now().timestamp())), str(secrets.randbits(31))
+            at = datetime.fromtimestamp(item["send_time"], UTC)
+            self._wakes.wake(str(item["msgid"]), at, self.open_kfid)
 
     # --- the API ------------------------------------------------------------------------------------
 
@@ -319,7 +325,7 @@ class WeComStandin(Standin):
         if asked["open_kfid"] != self.open_kfid:
             return errcode(95000, "invalid open_kfid")
         now = self.now()
-        if self._wakes.get(asked.get("token") or "", now) <= now and self._too_often(now):
+        if not self._wakes.good(asked.get("token")) and self._too_often(now):
             return errcode(45009, "reach max api daily quota limit")
         offset, oldest = self._cursor_of[cursor], (now - HORIZON).timestamp()
         while offset < len(self.items) and self.items[offset]["send_time"] < oldest:
@@ -346,11 +352,11 @@ class WeComStandin(Standin):
         return cursor
 
     def _too_often(self, now: datetime) -> bool:
-        while self._tokenless and now - self._tokenless[0] >= timedelta(minutes=1):
-            self._tokenless.popleft()
-        if len(self._tokenless) >= self.tokenless_per_minute:
+        most, made = self.tokenless_per_minute, self.tokenless
+        if not most or (len(made) >= most and now - made[-most] < timedelta(minutes=1)):
             return True
-        self._tokenless.append(now)
+        made.append(now)
+        del made[:-MAX_CALLS]
         return False
 
     def _customers(self, request: Request, match: re.Match[str]) -> Answer:
@@ -372,14 +378,13 @@ class WeComStandin(Standin):
         return errcode(0, "ok", customer_list=customers, invalid_external_userid=unknown)
 
     def _accounts(self, request: Request, match: re.Match[str]) -> Answer:
-        account = {
-            "open_kfid": self.open_kfid,
-            "name": "品牌客服",
-            "avatar": "",
-            "manage_privilege": self.manage_privilege,
-        }
-        return errcode(0, "ok", account_list=[account])
-
-
-def _judge(body: bytes) -> str | None:
-    return None if body in (b"", b"success") else "the answer is neither empty nor success"
+        accounts = [
+            {
+                "open_kfid": kfid,
+                "name": name,
+                "avatar": "",
+                "manage_privilege": self.manage_privilege,
+            }
+            for kfid, name in ((self.other_kfid, "另一个客服"), (self.open_kfid, "品牌客服"))
+        ]
+        return errcode(0, "ok", account_list=accounts)

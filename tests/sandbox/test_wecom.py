@@ -210,7 +210,7 @@ def test_profiles_are_told_for_those_who_wrote_and_at_most_a_hundred(wecom):
     many = {"external_userid_list": [known] * 101}
     assert call(wecom, "customer/batchget", many)["errcode"] == 40058
     accounts = call(wecom, "account/list", {})["account_list"]
-    assert [one["open_kfid"] for one in accounts] == [wecom.open_kfid]
+    assert [one["open_kfid"] for one in accounts] == [wecom.other_kfid, wecom.open_kfid]
 
 
 def test_five_messages_may_follow_a_customers_unless_a_colleague_holds_the_session(wecom, clock):

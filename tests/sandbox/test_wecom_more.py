@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from wechatpy.enterprise.crypto import WeChatCrypto
 
 from aggregator.sandbox.base import Line
 from aggregator.sandbox.wecom import WeComStandin
 from aggregator.sandbox.wecom_desk import ENDED, HUMAN
 from tests.sandbox.receiver import LI, NOON, Clock
-from tests.sandbox.test_wecom import call, sync, walk
+from tests.sandbox.test_wecom import call, door, sync, walk
+
+__all__ = ["door"]
 
 
 @pytest.fixture
@@ -81,3 +84,36 @@ def test_cursors_can_be_forgotten_and_paths_refused(wecom):
     assert len(walk(wecom)[0]) == 2
     wecom.refuse("/cgi-bin/kf/sync_msg", -1)
     assert [sync(wecom)["errcode"] for _ in range(2)] == [-1, 0]
+
+
+def test_news_of_another_account_of_the_app_come_to_the_same_door(wecom, door):
+    wecom.attach(door.url)
+    wecom.elsewhere(NOON)
+    assert wecom.settle()
+    judge = WeChatCrypto(wecom.envelope.token, wecom.envelope.aes_key, wecom.corp_id)
+    (push,) = door.pushes
+    signed = (push.query[name] for name in ("msg_signature", "timestamp", "nonce"))
+    told = judge.decrypt_message(push.body.decode(), *signed)
+    assert wecom.other_kfid in told
+    assert sync(wecom)["msg_list"] == []
+
+
+def test_a_callback_may_be_lost_or_answered_too_late_and_comes_again(wecom, door):
+    wecom.caller.spoil = lambda label, number: {1: "lost", 2: "late"}.get(number)
+    wecom.attach(door.url)
+    wecom.elsewhere(NOON)
+    assert wecom.settle()
+    assert [one.problem for one in wecom.caller.ledger] == [
+        "lost on the way",
+        "the answer came too late",
+        None,
+    ]
+    assert len(door.pushes) == 2
+
+
+def test_the_systems_own_words_have_an_origin_of_their_own_and_refusals_are_counted(wecom):
+    wecom.system(NOON, "wm1", "会话超时，已结束")
+    assert [one["origin"] for one in sync(wecom)["msg_list"]] == [4]
+    wecom.refuse("/cgi-bin/kf/sync_msg", -1, 45009)
+    sync(wecom), sync(wecom)
+    assert wecom.refused == {-1: 1, 45009: 1}
