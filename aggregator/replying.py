@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,11 +17,21 @@ from aggregator.leases import Leases
 from aggregator.model import Backfill, DeliveryState, Direction, Kind, Message, Page, ReplyWindow
 from aggregator.ops import in_words
 from aggregator.triage.ruleset import Ruleset
+from aggregator.troubles import at_pace
 from connectors.base import Replies
 from storage.engine import Connection, Database
 from storage.leases import Fence
 from storage.polls import Conflict, commit_decision, known
-from storage.replies import Asked, Reply, ReplyState, add_reply, asked, end_reply, replies_to
+from storage.replies import (
+    Asked,
+    Reply,
+    ReplyState,
+    add_reply,
+    asked,
+    brought,
+    end_reply,
+    replies_to,
+)
 
 MAX_DECISIONS = 5
 OPEN = (ReplyState.SENDING, ReplyState.UNKNOWN)
@@ -171,8 +182,19 @@ class Replier:
         )
 
     def _looked_up(self, fence: Fence, connector: Any, draft: Draft, row: Reply) -> Reply:
+        """As far as a stream has brought it, or the platform tells; at the platform's pace."""
+        with self._db.read() as conn:
+            here = brought(conn, row)
+        if here is not None:
+            native_id, at = here
+            state = ReplyState.SENT
+            self._db.write(
+                lambda conn: end_reply(conn, row.id, state, native_id=native_id, sent_at=at)
+            )
+            return replace(row, state=state, native_id=native_id)
+        find = partial(connector.find_reply, draft.to, row.text, row.key, row.created_at)
         try:
-            sent = connector.find_reply(draft.to, row.text, row.key, row.created_at)
+            sent: Message | None = at_pace(find, threading.Event())
         except (Unavailable, Unauthorized, Rejected) as error:
             log.warning("reply.not_looked_up", account=row.account, reason=in_words(error))
             return row

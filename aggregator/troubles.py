@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
-from aggregator.model import Gap, Page
+from aggregator.model import Gap
 
 BACKOFF = (timedelta(seconds=5), timedelta(minutes=15))
 DENIED = timedelta(hours=6)  # a stream that the platform does not allow is asked for again so often
@@ -18,6 +19,8 @@ LONGEST_WAIT_S = 86400.0
 PACE_S = 0.6  # a wait up to this is a pace of calls a second, kept on the spot
 PACES = 8  # in one page
 LONG_WAIT_S = 3600.0  # a bill or a used-up quota, not a busy minute
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ def trouble(error: Exception, *, now: datetime, failures: int, pushed: bool) -> 
     return Trouble(outcome, "unavailable", now + _backoff(failures))
 
 
-def at_pace(ask: Callable[[], Page], stopping: threading.Event) -> Page:
-    """Ask for a page; where the platform allows so many calls a second, wait for the next one, a few times.
+def at_pace(ask: Callable[[], T], stopping: threading.Event) -> T:
+    """Ask, for a page or anything else; where the platform allows so many calls a second, wait for the next one, a few times.
 
     Raises as `ask` does, RateLimited too where the wait is longer than a pace.
     """

@@ -154,5 +154,32 @@ def replies_to(
     ]
 
 
+def brought(connection: Connection, row: Reply) -> tuple[str, datetime] | None:
+    """Native id and time of a message of ours that a stream brought since this attempt, with its words.
+
+    Some platforms put the customer's name before them. What is another attempt's does not count.
+    """
+    taken = select(reply.c.native_id).where(
+        reply.c.account == row.account, reply.c.native_id.is_not(None)
+    )
+    found = connection.execute(
+        select(message.c.native_id, message.c.text, message.c.sent_at, message.c.received_at)
+        .where(
+            message.c.account == row.account,
+            message.c.conversation_id == row.conversation_id,
+            message.c.direction == Direction.OUTBOUND,
+            message.c.received_at >= to_ms(row.created_at),
+            message.c.native_id.not_in(taken),
+        )
+        .order_by(message.c.id)
+    )
+    words = row.text.strip()
+    for one in found:
+        text = (one.text or "").strip()
+        if text == words or text.endswith((f" {words}", f":{words}", f"：{words}")):
+            return one.native_id, from_ms(one.received_at if one.sent_at is None else one.sent_at)
+    return None
+
+
 def _at(one: StoredMessage) -> tuple[datetime, int]:
     return (one.message.sent_at or one.received_at, one.id)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aggregator.answering import lines
-from aggregator.errors import Rejected, Unavailable
+from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.model import Author, Backfill, Direction, Message, Page, ReplyWindow
 from aggregator.replying import Draft, Replier
 from connectors.base import ReplyLimit
@@ -246,3 +246,55 @@ def test_the_verb_shows_exactly_what_goes_out_and_where() -> None:
     assert shown[0] == "as:      weibo_acme, directly to them"
     assert shown[2] == f"text:    {TEXT}"
     assert shown[3:] == ["length:  14 of 300", "window:  closes 2026-03-04 12:00, 3 left"]
+
+
+def test_an_unknown_outcome_is_settled_by_what_a_stream_brings(house: House) -> None:
+    connector = Answering(troubles=(Unavailable("连接中断", maybe_done=True),))
+    id = asked(house, connector)
+    connector.arrives_anyway, connector.findable = True, False
+    answers = replier(house, connector)
+    assert answers.reply(id, TEXT, "小王").state == "unknown"
+    house.clock.on(seconds=30)
+    ours = replace(connector.ours(said(1), TEXT, "echo"), sent_at=house.clock())
+    connector.steps["messages"].append(Page((ours,), "2"))
+    poller = house.poller(connector)
+    poller.wake("messages")
+    poller.tick()
+    second = answers.reply(id, TEXT, "小王")
+    assert (second.state, second.native_id) == ("sent", "a-echo")
+    assert len(connector.sent) == 1
+    assert len(house.rows(history.messages)) == 2
+
+
+def test_what_a_colleague_wrote_before_or_in_other_words_settles_nothing(house: House) -> None:
+    connector = Answering(troubles=(Unavailable("timeout", maybe_done=True),))
+    id = asked(house, connector)
+    before = replace(connector.ours(said(1), TEXT, "old"), sent_at=house.clock())
+    connector.steps["messages"].append(Page((before,), "2"))
+    poller = house.poller(connector)
+    poller.wake("messages")
+    poller.tick()
+    house.clock.on(seconds=1)
+    connector.findable = False
+    answers = replier(house, connector)
+    assert answers.reply(id, TEXT, "小王").state == "unknown"
+    other = replace(connector.ours(said(1), f"不是{TEXT}", "new"), sent_at=house.clock())
+    connector.steps["messages"].append(Page((other,), "3"))
+    poller.wake("messages")
+    poller.tick()
+    assert answers.reply(id, TEXT, "小王").state == "unknown"
+
+
+def test_a_look_keeps_the_platforms_pace_instead_of_giving_up(house: House) -> None:
+    connector = Answering(troubles=(Unavailable("cut", maybe_done=True),))
+    id = asked(house, connector)
+    connector.arrives_anyway = True
+    find, waits = connector.find_reply, deque([RateLimited("2 calls a second", retry_after_s=0.01)])
+
+    def paced(to: Message, text: str, key: str, since: datetime) -> Message | None:
+        if waits:
+            raise waits.popleft()
+        return find(to, text, key, since)
+
+    connector.find_reply = paced  # type: ignore[method-assign]
+    assert replier(house, connector).reply(id, TEXT, "小王").state == "sent"
