@@ -178,7 +178,7 @@ class _Rules:
             by_slot.setdefault(groups[0].slot, []).append(rule)
         return Engine(
             folder=self.lists.folder,
-            scanner=Scanner(self.slots),
+            scanner=Scanner(self.slots, often=len(Slot)),
             exact=Scanner(self.exacts) if any(self.exacts) else None,
             regexes=Regexes(self.regexes) if any(self.regexes.values()) else None,
             by_slot=by_slot,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
 from aggregator.model import Author, Kind
@@ -202,18 +204,28 @@ def _together(
     groups: Sequence[Group], rows: Sequence[Sequence[Hit]], within: int
 ) -> list[Hit] | None:
     """The first window of `within` characters that satisfies every group."""
-    ordered = sorted(
-        ((one, number) for number, row in enumerate(rows) for one in row),
-        key=lambda pair: (pair[0].start, pair[0].end),
+    opening = sorted(
+        ((one.start, one.end, number, one) for number, row in enumerate(rows) for one in row),
+        key=itemgetter(0, 1),
     )
-    for at, (opening, _) in enumerate(ordered):
-        inside: list[list[Hit]] = [[] for _ in groups]
-        for further in range(at, len(ordered)):
-            one, number = ordered[further]
-            if one.start > opening.start + within:
-                break
-            if one.end <= opening.start + within:
-                inside[number].append(one)
-        if all(_enough(group, row) for group, row in zip(groups, inside, strict=True)):
-            return [one for row in inside for one in row]
+    closing = sorted(range(len(opening)), key=lambda at: opening[at][1])
+    inside: list[Counter[str]] = [Counter() for _ in groups]
+    read = 0
+    for at, (start, _, number, one) in enumerate(opening):
+        while read < len(closing) and opening[closing[read]][1] <= start + within:
+            if closing[read] >= at:
+                _, _, of, further = opening[closing[read]]
+                inside[of][further.keyword.folded] += 1
+            read += 1
+        if all(len(found) >= group.least for group, found in zip(groups, inside, strict=True)):
+            last = start + within
+            return sorted(
+                (hit for begin, end, _, hit in opening[at:] if begin <= last and end <= last),
+                key=itemgetter(1),
+            )
+        inside[number][one.keyword.folded] -= 1
+        if (
+            inside[number][one.keyword.folded] <= 0
+        ):  # it goes; one longer than the window never was in
+            del inside[number][one.keyword.folded]
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from aggregator.triage.scan import Cover, Hit
@@ -14,40 +14,80 @@ WITHIN_WORDS = 3
 _FAR = 60  # three words are never longer
 
 # 、 goes on: 没有起火、冒烟 denies both.
-_CLAUSE_ENDS = re.compile(r"[,。!?;\n]|\.(?!\w)|但|\bbut\b")
+_CLAUSE_ENDS = re.compile(r"[,。!?;\n]|\.(?!\w)|但|(?<![a-z0-9_])but(?![a-z0-9_])")
+_WORD = re.compile(r"\S+")
 
 
 class Negation:
-    """The negators of one text. Those inside a longer one or inside a mask negate nothing."""
+    """The negators of one text. Those inside a longer one or inside a mask negate nothing.
+
+    Each question costs the same however many negators there are.
+    """
 
     def __init__(self, text: str, negators: Iterable[Hit], masks: Iterable[Hit]) -> None:
         self._text = text
         masked, end = Cover(masks), 0
         self._negators: list[Hit] = []
-        for hit in sorted(negators, key=lambda one: (one.start, -one.end)):
+        for hit in sorted(negators, key=_longest_first):
             if hit.start >= end and not masked.holds(hit.start, hit.end):
                 self._negators.append(hit)
                 end = hit.end
-        self._starts = [hit.start for hit in self._negators]
+        self._others: Cover | None = None  # for which the next three are
+        self._cjk: list[int] = []  # where negators end that reach over characters
+        self._starts: list[int] = []  # where those start that reach over words, and where they end
+        self._ends: list[int] = []
+        self._clauses: list[int] | None = None
+        self._words: tuple[list[int], list[int]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._negators)
 
     def negates(self, hit: Hit, others: Cover) -> bool:
         """An odd number of negators stands before `hit`; one inside `others` counts for nothing."""
-        count, at = 0, bisect_left(self._starts, hit.start) - 1
-        while at >= 0 and hit.start - self._starts[at] <= _FAR:
-            one = self._negators[at]
-            if one.end <= hit.start and not others.holds(one.start, one.end):
-                between = self._text[one.end : hit.start]
-                if _CLAUSE_ENDS.search(between):
-                    break
-                count += _near(self._text[one.end - 1], between)
-            at -= 1
-        return count % 2 == 1
+        if others is not self._others:
+            self._count_without(others)
+        start = hit.start
+        first = bisect_right(self._cjk, start - WITHIN_CHARACTERS)
+        after = bisect_right(self._cjk, start, first)
+        far = bisect_left(self._starts, start - _FAR)
+        until = bisect_right(self._ends, start, far)
+        if first == after and far == until:
+            return False
+        clause = self._clause(start)
+        first = bisect_left(self._cjk, clause, first, after)
+        if far < until:
+            far = bisect_left(self._ends, max(clause, self._words_before(start)), far, until)
+        return (after - first + until - far) % 2 == 1
+
+    def _count_without(self, others: Cover) -> None:
+        self._others, self._cjk, self._starts, self._ends = others, [], [], []
+        for start, end, _ in self._negators:
+            if others.holds(start, end):
+                continue
+            if cjk(self._text[end - 1]):
+                self._cjk.append(end)
+            else:
+                self._starts.append(start)
+                self._ends.append(end)
+
+    def _clause(self, at: int) -> int:
+        """Where the clause begins that `at` stands in."""
+        if self._text[at - 1 : at] == ".":
+            return at
+        if self._clauses is None:
+            self._clauses = [found.end() for found in _CLAUSE_ENDS.finditer(self._text)]
+        before = bisect_right(self._clauses, at)
+        return self._clauses[before - 1] if before else 0
+
+    def _words_before(self, at: int) -> int:
+        """From where on fewer than WITHIN_WORDS words stand before `at`."""
+        if self._words is None:
+            found = [one.span() for one in _WORD.finditer(self._text)]
+            self._words = [start for start, _ in found], [end for _, end in found]
+        starts, ends = self._words
+        before = bisect_left(starts, at) - WITHIN_WORDS
+        return ends[before] if before >= 0 else 0
 
 
-def _near(last: str, between: str) -> bool:
-    if cjk(last):
-        return len(between) < WITHIN_CHARACTERS
-    return len(between.split()) < WITHIN_WORDS
+def _longest_first(hit: Hit) -> tuple[int, int]:
+    return hit.start, -hit.end

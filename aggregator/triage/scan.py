@@ -12,6 +12,10 @@ from aggregator.triage.folding import GLUES, JOINS
 from aggregator.triage.text import ZWJ, joins
 from aggregator.triage.words import Keyword
 
+LONG = 400  # characters
+PLACES = 32
+HITS = 500
+
 
 class Hit(NamedTuple):
     """[start, end) of the text that was scanned."""
@@ -31,9 +35,14 @@ class Edges(Protocol):
 
 
 class Scanner:
-    """Finds keywords by slot: a slot is one list of one rule, or a part of the lexicon."""
+    """Finds keywords by slot: a slot is one list of one rule, or a part of the lexicon.
 
-    def __init__(self, slots: Sequence[Iterable[Keyword]]) -> None:
+    A message that is long enough to cost much is not read for all that it repeats: of one keyword its
+    first PLACES count, and of one of the first `often` slots its first HITS.
+    """
+
+    def __init__(self, slots: Sequence[Iterable[Keyword]], *, often: int = 0) -> None:
+        self._often = often
         uses: dict[str, list[tuple[int, Keyword, int]]] = {}
         for slot, keywords in enumerate(slots):
             for one in keywords:
@@ -61,6 +70,7 @@ class Scanner:
             return every
         table, new, bound = self._uses, tuple.__new__, -1
         found: dict[int, list[Hit]] = {}
+        seen: dict[int, int] | None = None
         for pattern, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
             left, right, uses = table[pattern]
             if edges[start - 1] & left or edges[end] & right:
@@ -71,14 +81,20 @@ class Scanner:
                 if number:
                     begin = ends[number - 1] + 1
                 found = every[number] = {}
-            for slot, keyword, forbidden in uses:
+                seen = {} if bound - begin > LONG else None
+            places = 0
+            if seen is not None:
+                places = seen[pattern] = seen.get(pattern, 0) + 1
+            for slot, keyword, forbidden in uses:  # by slot
+                if places > PLACES and slot >= self._often:
+                    break
                 if forbidden != right and edges[end] & forbidden:
                     continue
                 hit = new(Hit, (start - begin, end - begin, keyword))
-                if slot in found:
-                    found[slot].append(hit)
-                else:
+                if slot not in found:
                     found[slot] = [hit]
+                elif seen is None or slot >= self._often or len(found[slot]) < HITS:
+                    found[slot].append(hit)
         return every
 
 
