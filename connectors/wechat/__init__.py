@@ -8,7 +8,8 @@ Page: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiv
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from connectors.wechat.received import received
 from connectors.wechat.records import PAGE, Walk, sent
 from connectors.wechat_callback import AesKey
 from connectors.wechat_errors import until_midnight_s
+from connectors.wechat_ours import ours
 from connectors.wechat_sdk import (
     OFFICIAL_HOST,
     Cipher,
@@ -141,15 +143,19 @@ class WeChat:
     def poll(self, stream: str, cursor: str | None) -> Page:
         """One page of the records of one day; a walk goes from the last complete one to now."""
         if stream == "comments":
-            ask = self._comments
-            return comments.page(cursor, self._watched, ask, self._now())
+            page = comments.page(cursor, self._watched, self._comments, self._now())
+            return replace(page, messages=tuple(self._ours(page.messages)))
         if stream != "records":
             return Page((), cursor)
         walk = Walk.resume(cursor, self._now())
         messages, after = self._page(walk)
         # What the API sent may stand in the records too; whoever had it sent has stored it.
-        others = self._windows.of_others(messages)
+        others = self._ours(self._windows.of_others(messages))
         return Page(tuple(others), after.told(), more=after.end is not None)
+
+    def _ours(self, messages: Iterable[Message]) -> list[Message]:
+        """Ours are the account's own where the platform names no colleague."""
+        return [ours(one, self._options.app_id) for one in messages]
 
     def _comments(self, asked: dict[str, Any]) -> dict[str, Any]:
         return self._call(comments.PATH, asked)
@@ -166,7 +172,7 @@ class WeChat:
         walk = Walk(seen=None, at=int(since.timestamp()), end=end, msgid=1)
         while walk.end is not None:
             messages, walk = self._page(walk)
-            yield from messages
+            yield from self._ours(messages)
 
     def _records(self, walk: Walk, *, number: int) -> dict[str, Any]:
         asked = {
@@ -191,16 +197,17 @@ class WeChat:
         """`to`: a comment, which takes one answer only, or the customer's newest message, whose time the window
         begins with. Sent at most once a key: after an unknown outcome a message is Rejected, with words that
         say where to look, and a comment by the platform, if it has its answer."""
-        if to.kind is Kind.COMMENT:
-            return self._comment_answers.reply(to, text)
-        return self._answers.reply(to, text, key)
+        comment = to.kind is Kind.COMMENT
+        answers = self._comment_answers if comment else self._answers
+        return ours(answers.reply(to, text, key), self._options.app_id)
 
     def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
         """None also where nobody can tell: WeChat's records show an answer to a message only to some accounts.
         `reply` does not send it again then. An answer to a comment stands under its article."""
-        if to.kind is Kind.COMMENT:
-            return self._comment_answers.find(to, text)
-        return self._answers.find(to, text, key, since)
+        comment = to.kind is Kind.COMMENT
+        answers = self._comment_answers if comment else self._answers
+        found = answers.find(to, text, key, since)
+        return None if found is None else ours(found, self._options.app_id)
 
     # --- what customers wrote -------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Page: https://developers.weixin.qq.com/doc/offiaccount/Comments_management/Image
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 from aggregator.errors import Rejected
@@ -44,7 +45,8 @@ class CommentAnswers:
         _place(to)
         return ReplyLimit(LONGEST, len)
 
-    def reply(self, to: Message, text: str) -> Message:
+    def reply(self, to: Message, text: str, key: str) -> Message:
+        """The platform takes no key: a second attempt is refused by the first's answer."""
         article, number = _place(to)
         text = _checked(text)
         body = {
@@ -57,7 +59,7 @@ class CommentAnswers:
         at = self._now()
         return answer(to, text, at, id=answer_id(to, text), raw=raw_json(body))
 
-    def find(self, to: Message, text: str) -> Message | None:
+    def find(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
         """The answer as the article shows it."""
         wanted = answer_id(to, _checked(text))
         for one in self._answers(to):

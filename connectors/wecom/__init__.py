@@ -22,6 +22,7 @@ from connectors.handshake import check_signature
 from connectors.payload import integer, items, mapping, name
 from connectors.wechat_callback import AesKey
 from connectors.wechat_errors import Failed
+from connectors.wechat_ours import ours
 from connectors.wechat_sdk import WORK_HOST, Cipher, WorkClient, pushed
 from connectors.wechat_window import Windows
 from connectors.wecom.answers import Answers
@@ -140,8 +141,9 @@ class WeCom:
         following = found.get("next_cursor")
         if not isinstance(following, str) or not following:
             following = asked  # nothing to go on with: the same is asked for again next time
-        read = [message(one, kfid=self._options.open_kfid, now=now) for one in listed]
-        messages = self._names.put([one for one in read if one is not None])
+        kfid = self._options.open_kfid
+        read = [message(one, kfid=kfid, now=now) for one in listed]
+        messages = self._names.put([ours(one, kfid) for one in read if one is not None])
         messages = self._windows.put(messages)
         self._strange.note(listed)
         more = integer(found.get("has_more")) == 1 and following != asked
@@ -191,10 +193,11 @@ class WeCom:
     def reply(self, to: Message, text: str, key: str) -> Message:
         """`to`: the customer's newest message, whose time the window begins with. The same key is the same
         message to the platform, however often it is sent. Rejected where a colleague holds the session."""
-        return self._answers.reply(to, text, key)
+        return ours(self._answers.reply(to, text, key), self._options.open_kfid)
 
     def find_reply(self, to: Message, text: str, key: str, since: datetime) -> Message | None:
-        return self._answers.find(to, text, key)
+        found = self._answers.find(to, text, key)
+        return None if found is None else ours(found, self._options.open_kfid)
 
     # --- the callback ---------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
-from aggregator.model import Direction, Kind, Message
+from aggregator.model import Author, Direction, Kind, Message
 from aggregator.sandbox.base import Line, Person
 from connectors.base import Replies
 from tests.connectors.test_wechat_sandbox import world
@@ -72,6 +72,7 @@ def test_an_answer_reaches_the_customer_as_it_was_written(stage: Stage) -> None:
         asked.person,
     )
     assert (sent.text, sent.sent_at, left(sent)) == ("您好，今天发货 🙂", stage.now(), 4)
+    assert sent.author == Author(native_id=stage.there.app_id)  # nobody else is named
 
 
 def test_a_message_opens_five_answers_in_48_hours_and_what_was_sent_counts(stage: Stage) -> None:

@@ -62,6 +62,7 @@ def test_an_answer_goes_out_under_its_key_and_comes_back_as_ours() -> None:
         Direction.OUTBOUND,
         PERSON,
     )
+    assert sent.author == again.author == Author(native_id=KFID)  # nobody else is named
     assert (sent.key, sent.sent_at, sent.text) == (again.key, again.sent_at, again.text)
     assert sent.reply_window is not None
     assert (sent.reply_window.closes_at, sent.reply_window.left) == (
