@@ -11,6 +11,7 @@ from aggregator.triage.text import cjk
 
 WITHIN_CHARACTERS = 6
 WITHIN_WORDS = 3
+NEXT_TO = 2
 _FAR = 60  # three words are never longer
 
 # 、 goes on: 没有起火、冒烟 denies both.
@@ -42,12 +43,15 @@ class Negation:
     def __bool__(self) -> bool:
         return bool(self._negators)
 
-    def negates(self, hit: Hit, others: Cover) -> bool:
-        """An odd number of negators stands before `hit`; one inside `others` counts for nothing."""
+    def negates(self, hit: Hit, others: Cover, *, next_to: bool = False) -> bool:
+        """An odd number of negators stands before `hit`; one inside `others` counts for nothing.
+
+        `next_to`: only those with a character or a word between at most.
+        """
         if others is not self._others:
             self._count_without(others)
         start = hit.start
-        first = bisect_right(self._cjk, start - WITHIN_CHARACTERS)
+        first = bisect_right(self._cjk, start - (NEXT_TO if next_to else WITHIN_CHARACTERS))
         after = bisect_right(self._cjk, start, first)
         far = bisect_left(self._starts, start - _FAR)
         until = bisect_right(self._ends, start, far)
@@ -56,7 +60,8 @@ class Negation:
         clause = self._clause(start)
         first = bisect_left(self._cjk, clause, first, after)
         if far < until:
-            far = bisect_left(self._ends, max(clause, self._words_before(start)), far, until)
+            words = self._before(start, NEXT_TO if next_to else WITHIN_WORDS)
+            far = bisect_left(self._ends, max(clause, words), far, until)
         return (after - first + until - far) % 2 == 1
 
     def _count_without(self, others: Cover) -> None:
@@ -79,13 +84,13 @@ class Negation:
         before = bisect_right(self._clauses, at)
         return self._clauses[before - 1] if before else 0
 
-    def _words_before(self, at: int) -> int:
-        """From where on fewer than WITHIN_WORDS words stand before `at`."""
+    def _before(self, at: int, words: int) -> int:
+        """From where on fewer than so many words stand before `at`."""
         if self._words is None:
             found = [one.span() for one in _WORD.finditer(self._text)]
             self._words = [start for start, _ in found], [end for _, end in found]
         starts, ends = self._words
-        before = bisect_left(starts, at) - WITHIN_WORDS
+        before = bisect_left(starts, at) - words
         return ends[before] if before >= 0 else 0
 
 

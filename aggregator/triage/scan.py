@@ -14,7 +14,7 @@ from aggregator.triage.words import Keyword
 
 LONG = 400  # characters
 PLACES = 32
-HITS = 500
+HITS = 200
 
 
 class Hit(NamedTuple):
