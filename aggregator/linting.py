@@ -10,19 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from typer import echo
 
-from aggregator.app import open_database
 from aggregator.arguments import LintFormat
-from aggregator.errors import SettingsError, Unavailable
-from aggregator.now import utc_now
 from aggregator.settings import Settings
 from aggregator.threads import subject
 from aggregator.triage.finding import Finding
 from aggregator.triage.loader import lint, try_folder
 from aggregator.triage.ruleset import Subject
-from storage.rules import recent
+from storage.rules import peek
 
 LOOKED_BACK = 10_000  # messages that `too-often` counts in
-_SQLITE = "sqlite:///"
 
 
 def lint_rules(
@@ -61,20 +57,7 @@ def run_rule_tests(folder: Path) -> bool:
 
 def recent_messages(settings: Settings) -> list[Subject]:
     """What customers wrote of late, to try rules on; nothing where there is no store that answers."""
-    file = settings.database.removeprefix(_SQLITE)
-    if file != settings.database and not Path(file).is_file():
-        return []  # a lint makes no database
-    try:
-        db = open_database(settings, utc_now)
-    except (SettingsError, Unavailable):
-        return []
-    try:
-        with db.read() as conn:
-            rows = recent(conn, LOOKED_BACK)
-    except Unavailable:
-        return []
-    finally:
-        db.close()
+    rows = peek(settings.database, LOOKED_BACK)
     return [subject(one.message, one.account) for one in rows]
 
 

@@ -6,10 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, delete, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from aggregator.errors import SettingsError
 from aggregator.model import Direction, StoredMessage
+from storage import connect
 from storage.message_rows import stored_message
 from storage.schema import message, meta, rule_file, rule_version
 from storage.sql import bulk_insert, clean, dumps, from_ms, to_ms
@@ -68,6 +72,28 @@ def recent(connection: Connection, limit: int) -> list[StoredMessage]:
         .limit(limit)
     )
     return [stored_message(row) for row in connection.execute(statement)]
+
+
+def peek(url: str, limit: int) -> list[StoredMessage]:
+    """`recent` of a store that is only looked at: nothing is made or migrated.
+
+    None where there is no store, it does not answer, or it has another schema.
+    """
+    try:
+        parsed = connect.parse(url)
+        if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).is_file():
+            return []
+        writer, reader = connect.engines(parsed)
+    except SettingsError:
+        return []
+    try:
+        with reader.connect() as connection:
+            return recent(connection, limit)
+    except SQLAlchemyError:
+        return []
+    finally:
+        writer.dispose()
+        reader.dispose()
 
 
 def hold(connection: Connection, version: str, why: str, now: datetime) -> None:

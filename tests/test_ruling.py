@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from storage.engine import Database
 from storage.leases import acquire
 from storage.outbox import list_deliveries
 from storage.polls import commit_poll, known
-from storage.rules import held, in_force, recent
+from storage.rules import held, in_force, peek, recent
 
 CALM = "schema: 1\nrules: [{id: money-words, when: {any: [退款]}, then: {urgency: 1}, tests: [{hit: 退款}]}]\n"
 LOUD = CALM.replace("urgency: 1", "urgency: 3, importance: 3")
@@ -219,3 +221,21 @@ def test_recent_messages_are_the_newest_of_customers(db: Database, clock: Clock)
     store(db, ["一", "二", "三"], clock)
     with db.read() as conn:
         assert [one.message.text for one in recent(conn, 2)] == ["三", "二"]
+
+
+def test_a_store_is_looked_at_without_making_or_changing_it(tmp_path: Path, clock: Clock) -> None:
+    url = f"sqlite:///{tmp_path}/other.db"
+    assert peek(url, 5) == []
+    assert not (tmp_path / "other.db").exists()
+    db = Database.open(url, now=clock)
+    store(db, ["一", "二"], clock)
+    assert [one.message.text for one in peek(url, 5)] == ["二", "一"]
+    db.close()
+    old = tmp_path / "old.db"
+    with closing(sqlite3.connect(old)) as older:
+        older.execute("CREATE TABLE message (id INTEGER)")
+        older.commit()
+    before = old.read_bytes()
+    assert peek(f"sqlite:///{old}", 5) == []
+    assert old.read_bytes() == before
+    assert peek("mysql://db/none", 5) == []

@@ -46,9 +46,9 @@ def test_nothing_but_yaml_and_its_schema_lives_in_the_rules_folder() -> None:
 
 def test_the_shipped_rules_load_fast_enough_for_a_quick_start() -> None:
     load(SHIPPED)
-    started = time.perf_counter()
+    started = time.process_time()
     load(SHIPPED)
-    assert time.perf_counter() - started < 1.0  # 0.05 s on an idle machine
+    assert time.process_time() - started < 1.0  # 0.4 s on an idle machine, most of it the lexicon
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,21 @@ def test_the_examples_of_the_specification_load_and_pass() -> None:
     waiting = judged(rules, "申請退款5天了，錢還沒到")
     assert {one.term for one in waiting.matches} == {"退款", "还没"}
     assert judged(rules, "没有起火").priority == "P1"
+
+
+def test_a_tune_as_the_specification_writes_it_changes_the_specified_rule() -> None:
+    tune = (
+        "tune: [{rules: [safety-incident], add_any: [冒火], add_mask: [起火腿], "
+        "add_not: [演习], status: shadow, set: {urgency: 2}}]\n"
+    )
+    rules = load_texts({**SPECIFIED, "site.yaml": tune}, destinations=DESTINATIONS)
+    verdict = judged(rules, "插座冒火")
+    assert (verdict.priority, verdict.tags) == ("P4", ())
+    assert any(
+        one.startswith("shadow, no effect: safety-incident: 冒火 → urgency 2")
+        for one in verdict.reasons
+    )
+    assert rules.rules["safety-incident"].status == "shadow"
 
 
 def test_the_priority_matrix_of_the_specification_is_the_one_without_a_file() -> None:
