@@ -7,6 +7,8 @@ from collections.abc import Collection
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from aggregator.model import Decision, Gap
+
 
 class Metrics:
     """Labels are names from the settings and words of ours, never a customer's text."""
@@ -22,6 +24,12 @@ class Metrics:
         self.repeated = Counter(
             "inboxd_messages_repeated",
             "Messages that a platform handed over again.",
+            ["account"],
+            registry=registry,
+        )
+        self.unreadable = Counter(
+            "inboxd_messages_unreadable",
+            "Messages kept raw because they could not be read.",
             ["account"],
             registry=registry,
         )
@@ -118,6 +126,18 @@ class Metrics:
         self._rules_file_ok.clear()
         for file in {*files, *wrong} - {""}:
             self._rules_file_ok.labels(file).set(0 if file in wrong else 1)
+
+    def page(self, account: str, decision: Decision, gaps: Collection[Gap]) -> None:
+        """Count what a page of messages brought, once it is stored."""
+        for gap in gaps:
+            self.gaps.labels(account, str(gap.recoverable).lower()).inc()
+        if decision.repeated:
+            self.repeated.labels(account).inc(decision.repeated)
+        for stored in decision.messages:
+            message = stored.message
+            self.ingested.labels(account, message.kind.value, message.direction.value).inc()
+            if "unreadable" in message.marks:
+                self.unreadable.labels(account).inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -320,19 +320,11 @@ class Poller:
         rows = decision.deliveries
         told = {row.destination for row in rows if row.state is DeliveryState.PENDING}
         self._told(told | {OPS} if gaps else told)
-        for gap in gaps:
-            self._metrics.gaps.labels(self.account, str(gap.recoverable).lower()).inc()
+        self._metrics.page(self.account, decision, gaps)
         if self._found is not None:
             self._found(stream, decision)
         if stream in self.connector.streams:
             self._metrics.poll_success.labels(self.account, stream).set(self._now().timestamp())
-        if decision.repeated:
-            self._metrics.repeated.labels(self.account).inc(decision.repeated)
-        for stored in decision.messages:
-            message = stored.message
-            self._metrics.ingested.labels(
-                self.account, message.kind.value, message.direction.value
-            ).inc()
         if decision.messages or decision.versions:
             log.info(
                 "poll.stored",

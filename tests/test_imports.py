@@ -50,7 +50,7 @@ MAY: dict[str, set[str]] = {
         "aggregator.yamltext",
     },
     "aggregator.logs": {"aggregator.errors"},
-    "aggregator.metrics": set(),
+    "aggregator.metrics": {"aggregator.model"},
     "aggregator.scheduler": {"aggregator.errors"},
     "aggregator.reports": {"aggregator.model"},
     "aggregator.settings": {
