@@ -163,6 +163,11 @@ class WeiboStandin(Standin):
             item = self.comments.get(number) or self.statuses[number]
             item.hidden = hidden
 
+    def lose(self, stream: str, keep: int) -> None:
+        """A list forgets all but its newest `keep` items, for good. `stream` as for `ghost`."""
+        with self.lock:
+            del self._streams[stream][:-keep]
+
     def staff_reads(self) -> None:
         """Somebody opened the app: the unread counters start again from zero."""
         with self.lock:

@@ -24,10 +24,13 @@ from connectors.weibo.direct import Mentioned, accepted, direct
 from connectors.weibo.health import Health
 from connectors.weibo.ledger import Ledger
 from connectors.weibo.lists import LISTS, Lists, metered
+from connectors.weibo.longtext import LongTexts
 from connectors.weibo.planner import Planner
 from connectors.weibo.profiles import Profiles
 from connectors.weibo.replies import Answers
+from connectors.weibo.share import Share
 from connectors.weibo.windows import Windows
+from connectors.weibo.withdrawn import Withdrawn
 
 _DIRECT = "direct_messages"
 
@@ -76,10 +79,25 @@ class Weibo:
         )
         planned = metered(commercial=commercial)
         self._planner = Planner(api, ledger, uid=uid, now=now, streams=planned)
-        self._lists = Lists(api, self._planner, uid=uid, commercial=commercial, keep=keep, now=now)
+        withdrawn = Withdrawn(
+            api,
+            idle=self._planner.idle,
+            share=Share(ledger, keep, now, name="withdrawn", part=20),
+            allowed=self._planner.extra,
+            keep=keep,
+            now=now,
+        )
+        long = LongTexts(
+            api,
+            share=Share(ledger, keep, now, name="long", part=3),
+            allowed=self._planner.extra,
+        )
+        self._lists = Lists(
+            *(api, self._planner, withdrawn, long), uid=uid, commercial=commercial, now=now
+        )
         self._profiles = Profiles(
             api,
-            calls=lambda: self._planner.calls().limit,
+            share=Share(ledger, keep, now, name="people", part=10),
             allowed=self._planner.extra,
             keep=keep,
             now=now,

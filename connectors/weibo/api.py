@@ -25,7 +25,7 @@ TWINS = frozenset(
     {"statuses/mentions", "comments/mentions", "comments/to_me", "comments/reply"}
     | {"messages/reply"}
 )
-_IP_LIMIT = 10004
+_IP_LIMIT, _BY_ADDRESS = 10004, 10022
 _RATE = frozenset({10022, 10023, 10024})
 _AUTH = frozenset({10006, 10013, 21301, 21327, 21332, *range(21314, 21320)})
 _DENIED = frozenset({10005, 10014, 21337})
@@ -137,7 +137,9 @@ class Api:
     def _explain(self, code: int, reason: str, *, writing: bool, status: int) -> NoReturn:
         if code in _RATE:
             self._limited(code)
-            raise RateLimited(reason, retry_after_s=self._reset_s())
+            wait_s = self._reset_s()
+            by_hour = code == _BY_ADDRESS  # whatever the period of the user's calls is
+            raise RateLimited(reason, retry_after_s=min(wait_s, _WAIT_S) if by_hour else wait_s)
         if code == _IP_LIMIT:
             raise RateLimited(f"{reason} (this address)", retry_after_s=_WAIT_S)
         if code in _AUTH:

@@ -9,10 +9,10 @@ from typing import Any
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.model import Gap, Kind, Message, Page
-from connectors.base import Keep, Now
+from connectors.base import Now
 from connectors.payload import integer, items, mapping
 from connectors.weibo.api import TWINS, Api
-from connectors.weibo.longtext import LongTexts
+from connectors.weibo.longtext import Later, LongTexts
 from connectors.weibo.messages import comment, original, status
 from connectors.weibo.planner import Planner
 from connectors.weibo.recent import Recent
@@ -20,6 +20,7 @@ from connectors.weibo.walk import AGAIN, AGAIN_ITEMS, FIRST_PAGES, Walk, id_at, 
 from connectors.weibo.withdrawn import HIDDEN, SHOWN, Withdrawn, tombstone
 
 LISTED = 2000  # items; no list of Weibo's is said to go further back
+ENDS = 3  # more than so many missing at the end of a list were not withdrawn: it ends higher up now
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,23 @@ class Lists:
     """
 
     def __init__(
-        self, api: Api, planner: Planner, *, uid: str, commercial: bool, keep: Keep, now: Now
+        self,
+        api: Api,
+        planner: Planner,
+        withdrawn: Withdrawn,
+        long: LongTexts,
+        *,
+        uid: str,
+        commercial: bool,
+        now: Now,
     ) -> None:
         self._api = api
         self._planner = planner
         self._planned = metered(commercial=commercial)
         self._uid = uid
         self._now = now
-        self._long = LongTexts(api, allowed=planner.extra)
-        self.withdrawn = Withdrawn(api, allowed=planner.idle, keep=keep, now=now)
+        self._long = long
+        self.withdrawn = withdrawn
 
     def poll(self, stream: str, cursor: str | None) -> Page:
         """One page of one list; an empty one, the cursor unchanged, while the plan says "not yet"."""
@@ -91,7 +100,10 @@ class Lists:
             asked["max_id"] = below
         found, following = self.listed(stream, asked)
         ids = [id for id in map(_id, found) if id and (type(below) is not int or id <= below)]
-        messages = self._messages(stream, found) + self._originals(stream, found)
+        messages, whole = self._messages(stream, found)
+        if not whole:
+            raise Unavailable("the rest of a long post did not come")
+        messages += self._originals(stream, found)
         pages += 1
         lower = (
             min(ids) - 1 if ids else following or 0
@@ -137,11 +149,17 @@ class Lists:
         fresh = [
             one for one, id in zip(found, ids, strict=True) if id not in known or id > walk.since
         ]
-        messages = self._messages(stream, fresh, back=set(recent.gone))
+        messages, whole = self._messages(stream, fresh, back=set(recent.gone))
         messages += self._originals(stream, found)
+        gap = None
         try:
-            gap = self._gap(stream, walk, after)
-        except RateLimited:  # nothing is settled: the same is asked for when a call is left
+            gap = self._gap(stream, walk, after) if whole else None
+        except RateLimited:
+            whole = False
+        if (
+            not whole
+        ):  # nothing is settled: the same is asked for when there is a call, or an answer
+            self._planner.failed(stream)
             return Page(messages, cursor)
         recent = _compared(recent, ids, since=since, walk=walk, following=following, now=now)
         gone, recent = self._gone(stream, recent, going=after.going)
@@ -150,22 +168,26 @@ class Lists:
 
     def _messages(
         self, stream: str, found: list[Any], back: set[int] | None = None
-    ) -> tuple[Message, ...]:
-        """`back`: ids that were told to be withdrawn, and so are not."""
+    ) -> tuple[tuple[Message, ...], bool]:
+        """The messages, and whether these are all. `back`: ids that were told to be withdrawn, and so are not."""
         told: list[Message] = []
-        now = self._now()
+        now, whole = self._now(), True
         for one in found:
             if one is None:
                 continue
             if stream == "mentions":
-                message = status(one, uid=self._uid, now=now, long=self._long.whole)
+                try:
+                    message = status(one, uid=self._uid, now=now, long=self._long.whole)
+                except Later:
+                    whole = False
+                    continue
             else:
                 ours = stream == "own_comments"
                 message = comment(one, uid=self._uid, now=now, ours=ours)
             if back and _id(one) in back and message.deleted_at is None:
                 message = replace(message, restored_at=now)
             told.append(message)
-        return tuple(told)
+        return tuple(told), whole
 
     def _originals(self, stream: str, found: list[Any]) -> tuple[Message, ...]:
         """Tombstones for the posts that these repost, as far as they say so."""
@@ -232,7 +254,10 @@ def _compared(
     high = newest if walk.below is None else walk.below
     here = [id for id in ids if since < id <= min(high, newest)]
     low = min(here) - 1 if here else high
-    return recent.after(here, low=since if following == 0 else low, high=high)
+    below = sum(since < id <= low for id in recent.ids)
+    if following == 0 and below <= ENDS:
+        low = since
+    return recent.after(here, low=low, high=high)
 
 
 def _id(item: Any) -> int:

@@ -89,7 +89,9 @@ class Planner:
     def failed(self, stream: str) -> None:
         """The call that `turn` allowed brought nothing: the list is as unread as before."""
         with self._lock:
-            one = self._lists[stream]
+            one = self._lists.get(stream)
+            if one is None:
+                return
             one.fetched_at, one.counter, one.called = one.before
             one.asked_at = 0.0  # whoever waits behind it need not wait for it
 

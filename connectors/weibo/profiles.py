@@ -13,12 +13,12 @@ from typing import Any
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Author, Direction, Kind, Message
 from connectors.base import Keep, Now
-from connectors.payload import items, mapping
+from connectors.payload import mapping
 from connectors.weibo.api import NO_USER, Api, Refused
 from connectors.weibo.messages import author
+from connectors.weibo.share import Share
 
 FRESH_S = 7 * 86_400
-SHARE = 10  # of the day's calls, one part in so many
 MOST_KEPT = 500
 MOST_ASKED = 5  # people in one reading: whoever reads on is waited for
 PATIENCE = 2
@@ -29,21 +29,21 @@ _ROW = "people"
 class Profiles:
     """Names, followers and verification, for a week; lists bring them along, and other people are asked for.
 
-    `calls`: how many calls a day there are; `allowed` takes one. A message waits for a name twice, not
-    longer, and not at all where no call is left: then it has the number, and the next one may have more.
+    `share` and `allowed` take a call. A message waits for a name twice, not longer, and not at all where
+    no call is left: then it has the number, and the next one may have more.
     """
 
     def __init__(
         self,
         api: Api,
         *,
-        calls: Callable[[], int],
+        share: Share,
         allowed: Callable[[], bool],
         keep: Keep,
         now: Now,
     ) -> None:
         self._api = api
-        self._calls = calls
+        self._share = share
         self._allowed = allowed
         self._keep = keep
         self._now = now
@@ -87,21 +87,18 @@ class Profiles:
         for uid in wanted:
             if uid is None or now - _at(row.people.get(uid)) <= FRESH_S:
                 continue
-            if len(asked) >= MOST_ASKED or not row.may(now, self._calls() // SHARE):
+            if len(asked) >= MOST_ASKED or not self._share.take() or not self._allowed():
                 break
-            if not self._allowed():
-                break
-            row.asked[1] += 1
-            found = self._ask(uid, row)
+            found = self._ask(uid)
             if found is None:
                 break
             asked[uid] = found
-        if asked or row.asked != _Row.read(old).asked:
+        if asked:
             row.put(asked, now)
             self._keep.swap(_ROW, old, row.told())
         return [_named(one, row) if _nameless(one) else one for one in messages]
 
-    def _ask(self, uid: str, row: _Row) -> Author | None:
+    def _ask(self, uid: str) -> Author | None:
         """Who `uid` is; only the number where there is no such account any more. None: nobody can be asked."""
         try:
             found = author(self._api.get("users/show", {"uid": uid}))
@@ -114,7 +111,7 @@ class Profiles:
         except Refused as error:
             if error.code == NO_USER:
                 return Author(uid)
-            row.asked[1] += self._calls()  # not allowed: not asked again today
+            self._share.close()  # not allowed
             return None
         except (Unauthorized, Rejected):
             return None
@@ -123,11 +120,10 @@ class Profiles:
 
 
 class _Row:
-    """The row in the Keep. `people`: uid → [name, followers, verified, Unix seconds]; `asked`: [day, calls]."""
+    """The row in the Keep: uid → [name, followers, verified, Unix seconds]."""
 
-    def __init__(self, people: dict[str, list[Any]], asked: list[int]) -> None:
+    def __init__(self, people: dict[str, list[Any]]) -> None:
         self.people = people
-        self.asked = asked
 
     @classmethod
     def read(cls, text: str | None) -> _Row:
@@ -135,27 +131,21 @@ class _Row:
             told = mapping(json.loads(text or "{}"))
         except ValueError:
             told = {}
-        people = {
-            uid: entry
-            for uid, entry in mapping(told.get("people")).items()
-            if isinstance(entry, list) and len(entry) == 4
-        }
-        asked = [one for one in items(told.get("asked")) if type(one) is int]
-        return cls(people, asked if len(asked) == 2 else [0, 0])
+        return cls(
+            {
+                uid: entry
+                for uid, entry in told.items()
+                if isinstance(entry, list) and len(entry) == 4
+            }
+        )
 
     def told(self) -> str:
         newest = dict(sorted(self.people.items(), key=lambda pair: -_at(pair[1]))[:MOST_KEPT])
-        return json.dumps({"people": newest, "asked": self.asked}, ensure_ascii=False)
+        return json.dumps(newest, ensure_ascii=False)
 
     def put(self, people: dict[Any, Author], now: float) -> None:
         for uid, who in people.items():
             self.people[uid] = [who.name, who.followers, who.verified, int(now)]
-
-    def may(self, now: float, most: int) -> bool:
-        today = int(now // 86_400)
-        if self.asked[0] != today:
-            self.asked = [today, 0]
-        return self.asked[1] < most
 
 
 def _nameless(message: Message) -> bool:

@@ -17,6 +17,7 @@ from connectors.base import Keep, Now
 from connectors.payload import integer, items, mapping
 from connectors.weibo.api import GONE, NO_COMMENT, NO_STATUS, Api, Refused
 from connectors.weibo.messages import deleted
+from connectors.weibo.share import Share
 
 BATCH = 20
 PAUSE_S = 3600.0  # where it cannot be asked: trouble here is none of the list's
@@ -27,10 +28,21 @@ _RACES = 20
 
 
 class Withdrawn:
-    """`allowed`: whether there is a call that nothing else needs."""
+    """Takes a call where the reader is `idle`, else, where it is `allowed`, one of its own `share`."""
 
-    def __init__(self, api: Api, *, allowed: Callable[[], bool], keep: Keep, now: Now) -> None:
+    def __init__(
+        self,
+        api: Api,
+        *,
+        idle: Callable[[], bool],
+        share: Share,
+        allowed: Callable[[], bool],
+        keep: Keep,
+        now: Now,
+    ) -> None:
         self._api = api
+        self._idle = idle
+        self._share = share
         self._allowed = allowed
         self._keep = keep
         self._now = now
@@ -40,7 +52,9 @@ class Withdrawn:
     def look(self, kind: Kind, ids: Sequence[int]) -> dict[int, str]:
         """What became of some of `ids`, in one call: shown, deleted or hidden. Empty where nobody knows."""
         now = self._now().timestamp()
-        if not ids or now < self._not_before.get(kind, 0.0) or not self._allowed():
+        if not ids or now < self._not_before.get(kind, 0.0):
+            return {}
+        if not self._idle() and not (self._share.take() and self._allowed()):
             return {}
         some = ids[: 1 if kind is Kind.MENTION or self._singly else BATCH]
         try:

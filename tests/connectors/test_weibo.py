@@ -195,7 +195,7 @@ def weibo(**more: Any) -> Weibo:
     keep = MemoryKeep()
     at = int(T0.timestamp())
     people = {"3900112233": [None, None, None, at]}  # Weibo told nothing of them: nobody is asked
-    keep.rows["people"] = json.dumps({"people": people, "asked": [0, 0]})
+    keep.rows["people"] = json.dumps(people)
     return Weibo(WeiboOptions(**given), keep=keep, now=Clock())
 
 

@@ -91,10 +91,19 @@ def test_many_deleted_comments_cost_one_call() -> None:
             for number in range(12)
         ]
         today.tick()
-        for id in ids[:9]:
+        for id in ids[1:10]:
             today.weibo.comments[int(id)].gone = True
-        assert {one.native_id for one in read(today)} == set(ids[:9])
+        assert {one.native_id for one in read(today)} == set(ids[1:10])
         assert asked_by_id(today) == 1
+
+
+def test_a_list_that_ends_higher_up_than_before_is_not_asked_for_each_post_below() -> None:
+    with day(NINE, quota=WIDE) as today:
+        many(today, 40)
+        today.tick()
+        today.weibo.history = 20
+        assert read(today, 4) == []
+        assert asked_by_id(today) == 0
 
 
 def test_a_page_that_is_short_once_and_a_post_that_is_late_make_no_holes() -> None:
