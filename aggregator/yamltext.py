@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Document:
     tree: Any
     marks: Mapping[Loc, tuple[int, int]] = field(default_factory=dict)
     keys: Mapping[Loc, tuple[int, int]] = field(default_factory=dict)
+    lines: Sequence[str] = field(default=(), repr=False)
 
     def at(self, loc: Sequence[str | int], *, key: bool = False) -> str:
         """`file:line:column` of the node at `loc`, or of the nearest node above that exists."""
@@ -68,45 +69,14 @@ def parse(data: bytes, *, name: str) -> Document:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise SettingsError(f"{name}:{line}:1: not UTF-8; save the file as UTF-8") from None
-    _check_events(text, name)
+    walk = _Walk(name, iter(yaml.parse(text, yaml.CSafeLoader)))
     try:
-        node = yaml.compose(text, yaml.CSafeLoader)
+        tree = walk.document()
     except yaml.YAMLError as error:
         raise _syntax(error, name, text) from None
-    if node is None:
-        return Document(name, text, {}, {(): (1, 1)})
-    walk = _Walk(name)
-    tree = walk.value(node, ())
     if walk.problems:
         raise SettingsError(*walk.problems)
-    return Document(name, text, tree, walk.marks, walk.keys)
-
-
-def _check_events(text: str, name: str) -> None:
-    """Over the events first: composing a deep nesting crashes the process, in C."""
-    depth = 0
-    try:
-        for event in yaml.parse(text, yaml.CSafeLoader):
-            problem = None
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    problem = f"nested deeper than {MAX_DEPTH}; flatten it"
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if getattr(event, "anchor", None):
-                problem = (
-                    "anchors (&) and aliases (*) are not read; "
-                    "write the value out, or quote it if it is text"
-                )
-            elif getattr(event, "tag", None):
-                problem = f"the tag {event.tag} is not read; quote the value if it is text"  # type: ignore[attr-defined]
-            if problem:
-                mark = event.start_mark
-                assert mark is not None
-                raise SettingsError(f"{name}:{mark.line + 1}:{mark.column + 1}: {problem}")
-    except yaml.YAMLError as error:
-        raise _syntax(error, name, text) from None
+    return Document(name, text, tree, walk.marks, walk.keys, text.split("\n"))
 
 
 def _syntax(error: yaml.YAMLError, name: str, text: str) -> SettingsError:
@@ -152,44 +122,91 @@ def _remedy(what: str, around: list[str]) -> str:
 
 
 class _Walk:
-    """From nodes to dicts, lists and strings, keeping where everything stands."""
+    """From YAML's events to dicts, lists and strings, keeping where everything stands.
 
-    def __init__(self, name: str) -> None:
+    Events and not nodes: composing nodes of a deep nesting crashes the process, in C, and takes longer.
+    """
+
+    def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
         self.name = name
         self.marks: dict[Loc, tuple[int, int]] = {}
         self.keys: dict[Loc, tuple[int, int]] = {}
         self.problems: list[str] = []
+        self._events = events
+        self._depth = 0
 
-    def value(self, node: yaml.Node, loc: Loc) -> Any:
-        self.marks[loc] = _position(node)
-        if isinstance(node, yaml.ScalarNode):
-            plain_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
-            return None if plain_null else node.value
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(child, (*loc, index)) for index, child in enumerate(node.value)]
-        assert isinstance(node, yaml.MappingNode)
-        tree: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line, column = _position(key_node)
-            where = f"{self.name}:{line}:{column}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(f"{where}: a key must be a word; quote it")
-                continue
-            key = key_node.value
-            if key in tree:
-                first = self.keys[(*loc, key)][0]
-                self.problems.append(
-                    f"{where}: the key {key!r} stands already in line {first}; keep one"
-                )
-                continue
-            self.keys[(*loc, key)] = (line, column)
-            tree[key] = self.value(value_node, (*loc, key))
+    def document(self) -> Any:
+        """The one document; an empty file is an empty mapping."""
+        tree: Any = {}
+        self.marks[()] = (1, 1)
+        found = False
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if found:
+                    raise self._refused(event, "one file holds one document; remove the line ---")
+                found = True
+                tree = self._value(next(self._events), ())
         return tree
 
+    def _value(self, event: Any, loc: Loc) -> Any:
+        kind = type(event)
+        if event.anchor is not None:
+            raise self._refused(
+                event,
+                "anchors (&) and aliases (*) are not read; "
+                "write the value out, or quote it if it is text",
+            )
+        if event.tag is not None:
+            raise self._refused(
+                event, f"the tag {event.tag} is not read; quote the value if it is text"
+            )
+        mark = event.start_mark
+        self.marks[loc] = (mark.line + 1, mark.column + 1)
+        if kind is yaml.ScalarEvent:
+            plain_null = not event.style and event.value in ("", "~", "null", "Null", "NULL")
+            return None if plain_null else event.value
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._refused(event, f"nested deeper than {MAX_DEPTH}; flatten it")
+        found = self._list(loc) if kind is yaml.SequenceStartEvent else self._mapping(loc)
+        self._depth -= 1
+        return found
 
-def _position(node: yaml.Node) -> tuple[int, int]:
-    assert node.start_mark is not None
-    return node.start_mark.line + 1, node.start_mark.column + 1
+    def _list(self, loc: Loc) -> list[Any]:
+        items: list[Any] = []
+        for event in self._events:
+            if type(event) is yaml.SequenceEndEvent:
+                break
+            items.append(self._value(event, (*loc, len(items))))
+        return items
+
+    def _mapping(self, loc: Loc) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for event in self._events:
+            if type(event) is yaml.MappingEndEvent:
+                break
+            mark = event.start_mark
+            assert mark is not None
+            line, column = mark.line + 1, mark.column + 1
+            self._value(event, (*loc, ""))
+            if type(event) is not yaml.ScalarEvent:
+                said = "a key must be a word; quote it"
+            elif event.value in tree:
+                first = self.keys[(*loc, event.value)][0]
+                said = f"the key {event.value!r} stands already in line {first}; keep one"
+            else:
+                key = event.value
+                self.keys[(*loc, key)] = (line, column)
+                tree[key] = self._value(next(self._events), (*loc, key))
+                continue
+            self.problems.append(f"{self.name}:{line}:{column}: {said}")
+            self._value(next(self._events), (*loc, ""))
+        return tree
+
+    def _refused(self, event: yaml.Event, said: str) -> SettingsError:
+        mark = event.start_mark
+        assert mark is not None
+        return SettingsError(f"{self.name}:{mark.line + 1}:{mark.column + 1}: {said}")
 
 
 # pydantic speaks to programmers in these; what it says otherwise has the values that it takes.

@@ -77,18 +77,18 @@ def finding(
 ) -> Finding:
     """`key`: point at the key of a mapping, not at its value."""
     place = document.at(loc, key=key)
-    return Finding(severity, code, file, place, text, _line(document.text, place))
+    return Finding(severity, code, file, place, text, _line(document.lines, place))
 
 
 def refused(error: SettingsError, file: str, shown: str, text: str, code: str) -> list[Finding]:
     """What a reader raised, line by line."""
-    found = []
+    found, lines = [], text.split("\n")
     for problem in error.problems:
         rest = problem.removeprefix(f"{shown}:")
         place, _, said = rest.partition(": ")
         numbers = place.split(":")
         where = f"{shown}:{place}" if len(numbers) > 1 else f"{shown}:{place}:1"
-        found.append(Finding(Severity.ERROR, code, file, where, said, _line(text, where)))
+        found.append(Finding(Severity.ERROR, code, file, where, said, _line(lines, where)))
     return found
 
 
@@ -96,10 +96,9 @@ def errors(found: Iterable[Finding]) -> list[Finding]:
     return [one for one in found if one.severity is Severity.ERROR]
 
 
-def _line(text: str, place: str) -> str:
-    lines = text.splitlines()
+def _line(lines: Sequence[str], place: str) -> str:
     number = int(place.split(":")[-2])
-    line = lines[number - 1] if number <= len(lines) else ""
+    line = lines[number - 1].rstrip("\r") if number <= len(lines) else ""
     return line if len(line) <= _LONGEST else ""
 
 
