@@ -175,12 +175,25 @@ def test_null_is_nothing_and_quoted_null_is_a_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "share"), [("off", None), ("5%", 0.05), ("0%", 0.0), ("2.5 %", 0.025)]
+)
+def test_a_guard_of_the_rules_is_a_share_of_messages_or_off(
+    tmp_path: Path, written: str, share: float | None
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"sandbox: true\nrules_guard: {written}\n", encoding="utf-8")
+    assert load(path, {}).rules_guard == share
+
+
+@pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ("language: zh", "langage: zh", "settings.yaml:4:1: unknown key langage; did you mean 'language'?"),
         ("    every:", "    evry:", "settings.yaml:10:5: unknown key accounts.x_acme.evry; did you mean 'every'?"),
         ("threads:", "thread:", "settings.yaml:17:61: unknown key destinations.social.thread; did you mean 'threads'?"),
         ("language: zh", "language: cn", "settings.yaml:4:11: language cannot be 'cn'; write one of zh, en"),
+        ("language: zh", "language: zh\nrules_guard: 5", "settings.yaml:5:14: rules_guard is off or a share; write it like 5%"),
+        ("language: zh", "language: zh\nrules_guard: 500%", "settings.yaml:5:14: rules_guard is off or a share; write it like 5%"),
         ("Asia/Shanghai", "Asia/Shanghi", "settings.yaml:3:11: timezone: 'Asia/Shanghi' is no time zone; did you mean 'Asia/Shanghai'?"),
         ("Asia/Shanghai", "../../etc/passwd", "settings.yaml:3:11: timezone: '../../etc/passwd' is no time zone; write it like Asia/Shanghai"),
         ("connector: bird", "connector: brid", "settings.yaml:9:16: there is no connector 'brid'; did you mean 'bird'?"),

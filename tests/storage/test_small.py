@@ -15,7 +15,18 @@ from storage.engine import Database
 from storage.ids import ZERO, Ids
 from storage.keep import AccountKeep
 from storage.pushes import count_pushes, pushes, store_pushes
-from storage.rules import last_good, save_version, version_sources
+from storage.rules import (
+    Held,
+    approve,
+    approved,
+    held,
+    hold,
+    in_force,
+    last_good,
+    release,
+    save_version,
+    version_sources,
+)
 from tests.conftest import NOW
 from tests.storage.make import at, message
 
@@ -121,6 +132,22 @@ def test_the_last_good_rules_are_those_in_force_last(db: Database) -> None:
         assert last_good(conn) == second
         assert version_sources(conn, "r1") == first
         assert version_sources(conn, "r3") is None
+
+
+def test_rules_that_wait_are_noted_until_they_are_released(db: Database) -> None:
+    with db.read() as conn:
+        assert (held(conn), approved(conn), in_force(conn)) == (None, None, None)
+    db.write(lambda conn: hold(conn, "r1", "太多消息会变", at(1)))
+    db.write(lambda conn: hold(conn, "r2", "12 of 100\x00", at(2)))
+    db.write(lambda conn: approve(conn, "r2"))
+    with db.read() as conn:
+        assert held(conn) == Held("r2", at(2), "12 of 100\ufffd")
+        assert approved(conn) == "r2"
+    db.write(release)
+    for seconds, version in enumerate(("r1", "r2", "r1")):
+        db.write(lambda conn, v=version, t=seconds: save_version(conn, v, {}, at(t)))
+    with db.read() as conn:
+        assert (held(conn), in_force(conn)) == (None, "r1")
 
 
 @pytest.mark.parametrize("author", [None, Author(), Author(name="无名")])
