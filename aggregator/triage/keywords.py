@@ -175,32 +175,38 @@ class Lists:
 def lexicon(files: Iterable[Parsed], lists: Lists) -> Lexicon:
     """All sentiment files as one. A term may stand in one place only, so that no order matters."""
     slots: list[list[Keyword]] = [[] for _ in Slot]
-    first: dict[str, str] = {}
+    first: dict[str, tuple[Parsed, Loc]] = {}
     for parsed in files:
         content = parsed.content
         assert isinstance(content, LexiconFile)
         for section, slot, rows in (
             ("terms", Slot.TERMS, content.terms),
             ("emoticons", Slot.TERMS, content.emoticons),
+            ("masks", Slot.TERMS, {"0": content.masks}),
             ("intensifiers", Slot.INTENSIFIERS, content.intensifiers),
+            ("plain", Slot.PLAIN, content.plain),
         ):
             for weight, items in rows.items():
                 for at, item in enumerate(items):
-                    loc = (section, weight, at)
+                    loc: Loc = (section, at) if section == "masks" else (section, weight, at)
                     literal = section == "emoticons"  # `/::*` ends in no wildcard
                     one = lists.one(parsed, loc, item, weight=float(weight), literal=literal)
                     if one is None:
                         continue
                     if slot is Slot.TERMS and one.folded in first:
-                        said = f"{item} stands already in {first[one.folded]}; keep one"
+                        other, where = first[one.folded]
+                        said = f"{item} stands already in {other.document.at(where)}; keep one"
                         lists.notes.error(parsed, loc, "duplicate-term", said)
                         continue
-                    first.setdefault(one.folded, parsed.document.at(loc))
+                    if slot is Slot.TERMS:
+                        first[one.folded] = (parsed, loc)
                     slots[slot].append(one)
         for section, slot, words in (
-            ("masks", Slot.MASKS, content.masks),
             ("negators", Slot.NEGATORS, content.negators),
             ("negator_masks", Slot.NEGATOR_MASKS, content.negator_masks),
+            ("contrasts", Slot.CONTRASTS, content.contrasts),
+            ("doubts", Slot.DOUBTS, content.doubts),
+            ("irony", Slot.IRONY, content.irony),
         ):
             made = (lists.one(parsed, (section, at), one) for at, one in enumerate(words))
             slots[slot].extend(one for one in made if one is not None)

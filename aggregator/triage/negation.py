@@ -11,7 +11,8 @@ from aggregator.triage.text import cjk
 
 WITHIN_CHARACTERS = 6
 WITHIN_WORDS = 3
-NEXT_TO = 2
+NEXT_TO_CHARACTERS = 3  # 没有任何问题
+NEXT_TO_WORDS = 2  # not a problem
 _FAR = 60  # three words are never longer
 
 # 、 goes on: 没有起火、冒烟 denies both.
@@ -46,12 +47,14 @@ class Negation:
     def negates(self, hit: Hit, others: Cover, *, next_to: bool = False) -> bool:
         """An odd number of negators stands before `hit`; one inside `others` counts for nothing.
 
-        `next_to`: only those with a character or a word between at most.
+        `next_to`: only those with two characters or a word between at most.
         """
         if others is not self._others:
             self._count_without(others)
         start = hit.start
-        first = bisect_right(self._cjk, start - (NEXT_TO if next_to else WITHIN_CHARACTERS))
+        first = bisect_right(
+            self._cjk, start - (NEXT_TO_CHARACTERS if next_to else WITHIN_CHARACTERS)
+        )
         after = bisect_right(self._cjk, start, first)
         far = bisect_left(self._starts, start - _FAR)
         until = bisect_right(self._ends, start, far)
@@ -60,7 +63,7 @@ class Negation:
         clause = self._clause(start)
         first = bisect_left(self._cjk, clause, first, after)
         if far < until:
-            words = self._before(start, NEXT_TO if next_to else WITHIN_WORDS)
+            words = self._before(start, NEXT_TO_WORDS if next_to else WITHIN_WORDS)
             far = bisect_left(self._ends, max(clause, words), far, until)
         return (after - first + until - far) % 2 == 1
 

@@ -126,7 +126,9 @@ class Ruleset:
         if _NEGATORS in found:
             masks = found.get(Slot.NEGATOR_MASKS, ())
             negation = Negation(reading.text, found[_NEGATORS], masks)
-        feeling = mood(found, reading.own_end, negation) if _TERMS in found else NEUTRAL
+        feeling = (
+            mood(found, reading.text, reading.own_end, negation) if _TERMS in found else NEUTRAL
+        )
         fired = []
         rules_of, own_only = engine.by_slot.get, reading.own_only
         for slot, hits in found.items():

@@ -305,6 +305,10 @@ class LexiconFile(File):
     negators: Words = ()
     negator_masks: Words = ()
     masks: Words = ()
+    contrasts: Words = ()
+    doubts: Words = ()
+    plain: Annotated[dict[str, Words], _weights(1)] = {}
+    irony: Words = ()
 
 
 class RouteWhen(Facts):
