@@ -148,7 +148,8 @@ def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], Inbo
         messages += _messages(found, box, thread)
         times = times_of(found.data, "created_time")
         cut += _cut(at, walk, untold)
-        over = embedded and ended(replace(walk, first=False), found, times)
+        quiet = any(time < walk.bound for time in times_of([raw], "updated_time"))
+        over = quiet or (embedded and ended(replace(walk, first=False), found, times))
         if untold is None and not over:
             todo.append(replace(thread, position=found.next))
     times = times_of(listed.data, "updated_time")
