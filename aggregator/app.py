@@ -45,7 +45,7 @@ CLOSE_S = 1.0  # for giving the leases back and for the database's last commit, 
 LOOK_S = 5.0  # an account is looked at so often, whether anything is due or not
 APART_S = 1.0  # the same, where another process takes the callbacks in, or the messages
 RAW_KEPT = timedelta(days=14)
-LOOK_AT_RULES_S = 1.0
+LOOK_AT_RULES_S = 2.0
 LOOK_AT_OPS_S = 60.0
 LOOK_AFTER_S = 60.0
 WATCH_CLOCKS_S = 1.0
