@@ -145,6 +145,10 @@ class Windows:
             raise
         return at, window
 
+    def confirm(self, person: str, key: str) -> None:
+        """The platform says now that the answer `key` was sent."""
+        self._settle(person, key, sent=True)
+
     def happened(self, events: Iterable[Event]) -> None:
         """A minute for three messages after each event; none at all once the customer has left us."""
         by_bucket: dict[str, list[Event]] = {}

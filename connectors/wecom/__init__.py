@@ -79,7 +79,7 @@ class WeCom:
         self._names = Names(self._client, keep, now)
         self._strange = Strange(keep, now)
         self._windows = Windows(keep, now)
-        self._answers = Answers(self._client, self._windows, options.open_kfid)
+        self._answers = Answers(self._client, self._windows, options.open_kfid, now)
 
     def check(self) -> Identity:
         """The account must be listed, and ours to manage; then one look into the queue."""

@@ -6,11 +6,11 @@ Page: https://developer.work.weixin.qq.com/document/path/94677
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aggregator.errors import RateLimited, Rejected, Unavailable
 from aggregator.model import Direction, Kind, Message, ReplyWindow
-from connectors.base import ReplyLimit
+from connectors.base import Now, ReplyLimit
 from connectors.fields import raw_json
 from connectors.payload import integer, joined, name
 from connectors.wechat_sdk import WorkClient
@@ -32,16 +32,19 @@ REFUSALS = {
     95018: "a colleague holds the conversation, or it has ended: answer it in the WeCom client",
 }
 
+REPEATED_FOR = timedelta(minutes=1)
+
 _MSGID = re.compile(r"[0-9a-zA-Z_-]{1,32}", re.ASCII)
 
 
 class Answers:
     """What the API sends is not in kf/sync_msg: the message returned here is its only record."""
 
-    def __init__(self, client: WorkClient, windows: Windows, kfid: str) -> None:
+    def __init__(self, client: WorkClient, windows: Windows, kfid: str, now: Now) -> None:
         self._client = client
         self._windows = windows
         self._kfid = kfid
+        self._now = now
 
     def limit(self, to: Message) -> ReplyLimit:
         _customer(to)
@@ -53,6 +56,26 @@ class Answers:
         if earlier is not None and earlier.sent:
             return self._answer(person, text, msgid, earlier.at, None)
         self._may_speak(person)
+        at, window = self._windows.once(
+            person, to.sent_at, key, text, lambda: self._send(person, text, msgid)
+        )
+        return self._answer(person, text, msgid, at, window)
+
+    def find(self, to: Message, text: str, key: str) -> Message | None:
+        """What the platform has confirmed. A moment after an attempt whose outcome is unknown it is asked again:
+        the same answer under the same id, which is one message, however often it is sent."""
+        person, text = _customer(to), checked(text)
+        earlier = self._windows.attempt(person, key)
+        if earlier is None:
+            return None
+        if not earlier.sent:
+            if self._now() - earlier.at > REPEATED_FOR:
+                return None  # whoever looks so late no longer wants it to be sent by that
+            self._send(person, text, folded(key))
+            self._windows.confirm(person, key)
+        return self._answer(person, text, folded(key), earlier.at, None)
+
+    def _send(self, person: str, text: str, msgid: str) -> None:
         body = {
             "touser": person,
             "open_kfid": self._kfid,
@@ -60,22 +83,7 @@ class Answers:
             "msgtype": "text",
             "text": {"content": text},
         }
-        at, window = self._windows.once(
-            person,
-            to.sent_at,
-            key,
-            text,
-            lambda: self._client.call("kf/send_msg", body, words=REFUSALS),
-        )
-        return self._answer(person, text, msgid, at, window)
-
-    def find(self, to: Message, text: str, key: str) -> Message | None:
-        """Only what the platform has confirmed; anything else is sent again, under the same id."""
-        person, text = _customer(to), checked(text)
-        earlier = self._windows.attempt(person, key)
-        if earlier is None or not earlier.sent:
-            return None
-        return self._answer(person, text, folded(key), earlier.at, None)
+        self._client.call("kf/send_msg", body, words=REFUSALS)
 
     def _may_speak(self, person: str) -> None:
         """Raises Rejected with who holds the conversation, where it is not ours to answer."""

@@ -173,20 +173,37 @@ def test_a_refused_answer_says_why_and_counts_for_nothing(
 
 
 @pytest.mark.parametrize("kind", ["cut_after", "html_ok", "truncated"])
-def test_an_answer_that_may_have_arrived_is_sent_again_under_the_same_id(kind: str) -> None:
+def test_an_answer_that_may_have_arrived_is_asked_for_again_under_the_same_id(kind: str) -> None:
     with corp() as (told, server, account, _):
         server.fault(kind, path=SEND)
         with pytest.raises(Unavailable) as caught:
             account.reply(question(), "您好", "k")
         assert caught.value.maybe_done
-        assert account.find_reply(question(), "您好", "k", T0) is None
-        sent = account.reply(question(), "您好", "k")
         found = account.find_reply(question(), "您好", "k", T0)
+        again = account.reply(question(), "您好", "k")
+        assert len(told.sent) == (1 if kind == "html_ok" else 2)
     assert {one["msgid"] for one in told.sent} == {"k"}
+    assert found is not None
+    assert found.key == again.key
+
+
+def test_what_may_have_arrived_long_ago_is_not_sent_by_looking_for_it() -> None:
+    with corp() as (told, server, account, clock):
+        server.fault("cut_after", path=SEND)
+        with pytest.raises(Unavailable):
+            account.reply(question(), "您好", "k")
+        clock.on(minutes=2)
+        assert account.find_reply(question(), "您好", "k", T0) is None
+        assert len(told.sent) == 1
+        sent = account.reply(question(), "您好", "k")
     assert sent.reply_window is not None
     assert sent.reply_window.left == 4  # one answer, whatever became of the first attempt
-    assert found is not None
-    assert found.key == sent.key
+
+
+def test_an_answer_that_was_never_tried_is_not_found_and_not_sent() -> None:
+    with corp() as (told, _, account, _):
+        assert account.find_reply(question(), "您好", "k", T0) is None
+        assert told.sent == []
 
 
 @pytest.mark.parametrize("path", [GET_TOKEN, STATE])
