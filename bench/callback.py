@@ -1,98 +1,178 @@
-"""How long a platform that pushes waits for its answer: checked, stored on disk, answered, about 100 a second."""
+"""How long a platform that pushes waits for its answer, and what a flood of wrong signatures costs it and us.
+
+The load comes from a process of its own (bench/flood.py) at fixed times; a call that has to wait has its time run.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import json
+import os
 import statistics
-import threading
+import subprocess
+import sys
 import time
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
 
 from aggregator.sandbox.world import World
 from bench.figures import Figure
-from bench.stage import stage
+from bench.stage import ROOT, Daemon, stage
 
-PER_SECOND = 100
+PER_SECOND = 200
+FLOOD = 10 * PER_SECOND
 SECONDS = 15.0
-CLIENTS = 8
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    kind: str
+    took_ms: float
+    status: int
+    at: float
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a load came to. `cpu_s`: of the daemon, meanwhile."""
+
+    calls: tuple[Call, ...]
+    after_ms: tuple[float, ...]
+    cpu_s: float
+
+    def took(self, kind: str) -> list[float]:
+        return [one.took_ms for one in self.calls if one.kind == kind]
 
 
 def measure() -> list[Figure]:
     with stage() as (daemon, world):
+        commits = daemon.settings.parent / "commits"
+        daemon.module = ("bench.timed", str(commits))
         daemon.start()
         time.sleep(2)
-        platform = _Platform(daemon.port, world)
-        platform.run(2.0)  # warm
-        platform.took.clear()
-        platform.run(SECONDS)
-        took = platform.took
-        return [
-            Figure("answered a second", len(took) / SECONDS),
-            Figure("refused", platform.refused, "", "≤ 0"),
-            Figure("p50", statistics.median(took), "ms"),
-            Figure("p99", statistics.quantiles(took, n=100)[-1], "ms"),
-            Figure("slowest", max(took), "ms"),
-        ]
+        load = _Load(daemon, world, commits)
+        load.run([("warm", PER_SECOND, True)], 2.0)
+        alone = load.run([("right", PER_SECOND, True)], SECONDS)
+        # What a connection and a request cost anybody, whatever is in it.
+        plain = load.run([("wrong", FLOOD, False)], SECONDS / 3)
+        both = load.run([("right", PER_SECOND, True), ("wrong", FLOOD, False)], SECONDS)
+    bare_us = _bare_us()
+    good = [one for one in (*alone.calls, *both.calls) if one.kind == "right"]
+    bad = [one for one in (*plain.calls, *both.calls) if one.kind == "wrong"]
+    return [
+        Figure("answered a second", len(alone.took("right")) / SECONDS, "", f"≥ {PER_SECOND}"),
+        Figure("right ones refused", sum(one.status != 200 for one in good), "", "≤ 0"),
+        Figure("wrong ones let in", sum(one.status != 401 for one in bad), "", "≤ 0"),
+        Figure("whole answer, p50", statistics.median(alone.took("right")), "ms"),
+        Figure("whole answer, p99", _p99(alone.took("right")), "ms"),
+        Figure("after the commit, p50", statistics.median(alone.after_ms), "ms"),
+        Figure("after the commit, p99", _p99(alone.after_ms), "ms", "< 50"),
+        Figure(
+            f"beside {FLOOD} wrong a second: whole answer, p50",
+            statistics.median(both.took("right")),
+            "ms",
+        ),
+        Figure("… whole answer, p99", _p99(both.took("right")), "ms"),
+        Figure("… after the commit, p99", _p99(both.after_ms), "ms", "< 50"),
+        Figure("a wrong one, of the daemon's time", 1e6 * plain.cpu_s / len(plain.calls), "µs"),
+        Figure("… of it ours, over the HTTP server", _ours_us(), "µs"),
+        Figure("… of it the bare check of a signature", bare_us, "µs"),
+    ]
 
 
-class _Platform:
-    """Weibo's fan service, from CLIENTS connections that stay open; each call at its time, late or not."""
+def _p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100)[-1]
 
-    def __init__(self, port: int, world: World) -> None:
-        self._port = port
-        self._secret = world.weibo.options()["app_secret"]
-        self._uid = world.weibo.options()["uid"]
-        self._lock = threading.Lock()
-        self._number = 0
-        self.took: list[float] = []
-        self.refused = 0
 
-    def run(self, seconds: float) -> None:
-        began = time.perf_counter()
-        threads = [
-            threading.Thread(target=self._client, args=(began + n / PER_SECOND, began + seconds))
-            for n in range(CLIENTS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+class _Load:
+    """Weibo's fan service, and somebody without its secret."""
 
-    def _client(self, at: float, until: float) -> None:
-        client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        while at < until:
-            with self._lock:
-                self._number += 1
-                number = self._number
-            path, body = self._push(number)
-            time.sleep(max(at - time.perf_counter(), 0))
-            began = time.perf_counter()
-            client.request("POST", path, body, {"Content-Type": "application/json"})
-            answer = client.getresponse()
-            answer.read()
-            took = (time.perf_counter() - began) * 1000
-            with self._lock:
-                self.took.append(took)
-                self.refused += answer.status != 200
-            at += CLIENTS / PER_SECOND
-        client.close()
+    def __init__(self, daemon: Daemon, world: World, commits: Path) -> None:
+        self._daemon = daemon
+        self._options = world.weibo.options()
+        self._commits = commits
+        self._plan = daemon.settings.parent / "plan.json"
+        self._runs = 0
 
-    def _push(self, number: int) -> tuple[str, bytes]:
-        stamp, nonce = str(int(time.time())), str(number)
-        words = "".join(sorted((self._secret, stamp, nonce)))
-        query = {
-            "signature": hashlib.sha1(words.encode()).hexdigest(),
-            "timestamp": stamp,
-            "nonce": nonce,
-        }
-        body = {
-            "type": "text",
-            "receiver_id": int(self._uid),
-            "sender_id": 3_000_000_000 + number,
-            "created_at": time.strftime("%a %b %d %H:%M:%S +0000 %Y", time.gmtime()),
-            "text": f"你们的客服电话一直打不通，申请退款五天了还没到账 {number}",
-            "data": {},
-        }
-        return f"/callbacks/weibo_demo?{urlencode(query)}", json.dumps(body).encode()
+    def run(self, streams: Sequence[tuple[str, float, bool]], seconds: float) -> Run:
+        self._runs += 1
+        self._plan.write_text(
+            json.dumps(
+                {
+                    "port": self._daemon.port,
+                    "secret": self._options["app_secret"],
+                    "uid": self._options["uid"],
+                    "streams": streams,
+                    "seconds": seconds,
+                    "run": self._runs,
+                }
+            ),
+            "utf-8",
+        )
+        before = _cpu_s(self._daemon.pid)
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.flood", str(self._plan)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        cpu_s = _cpu_s(self._daemon.pid) - before
+        rows = (line.split() for line in done.stdout.splitlines())
+        calls = tuple(
+            Call(kind, float(ms), int(code), float(at), n) for kind, ms, code, at, n in rows
+        )
+        time.sleep(0.5)  # the last commits are on their way to the file
+        told = (line.split() for line in self._commits.read_text("utf-8").splitlines())
+        committed = {nonce: float(at) for at, nonce in told}
+        after = [1000 * (one.at - committed[one.nonce]) for one in calls if one.nonce in committed]
+        return Run(calls, tuple(after), cpu_s)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _bare_us(rounds: int = 20_000) -> float:
+    """Three words sorted, joined, digested and compared: what nobody can do without."""
+    began = time.process_time()
+    for number in range(rounds):
+        words = "".join(sorted(("a-secret-of-an-app", "1772586000", str(number))))
+        _ = sha1(words.encode(), usedforsecurity=False).hexdigest() == "0" * 40
+    return 1e6 * (time.process_time() - began) / rounds
+
+
+def _ours_us(rounds: int = 5_000) -> float:
+    """`Callbacks.verified` for a wrong signature, the count and the log line included."""
+    from contextlib import suppress
+
+    from aggregator.errors import Rejected
+    from aggregator.metrics import Metrics
+    from aggregator.now import utc_now
+    from aggregator.web.callbacks import Callbacks
+    from connectors.weibo import Weibo, WeiboOptions
+    from tests.connectors.loopback import MemoryKeep
+
+    options = WeiboOptions.model_validate(
+        {"uid": "1750070171", "access_token": "t", "app_secret": "a-secret-of-an-app"}
+    )
+    weibo = Weibo(options, keep=MemoryKeep(), now=utc_now)
+    web = Callbacks(
+        connectors={"weibo": weibo},
+        db=None,  # type: ignore[arg-type]  # it is never asked
+        now=utc_now,
+        wake=lambda _: None,
+        metrics=Metrics("0"),
+    )
+    stamp = str(int(utc_now().timestamp()))
+    query = {"signature": "0" * 40, "timestamp": stamp, "nonce": "n"}
+    began = time.process_time()
+    for _ in range(rounds):
+        with suppress(Rejected):
+            web.verified("weibo", "POST", query, {}, b"{}")
+        web.count("weibo", 401)
+    return 1e6 * (time.process_time() - began) / rounds

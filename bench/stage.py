@@ -45,6 +45,7 @@ class Daemon:
             "utf-8",
         )
         self.process: subprocess.Popen[bytes] | None = None
+        self.module: tuple[str, ...] = ("aggregator",)  # what to run, with words of its own
 
     @property
     def pid(self) -> int:
@@ -56,7 +57,7 @@ class Daemon:
         with self.log_path.open("ab") as log:
             began = time.perf_counter()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aggregator", "--settings", str(self.settings), "run"],
+                [sys.executable, "-m", *self.module, "--settings", str(self.settings), "run"],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

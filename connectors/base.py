@@ -52,7 +52,10 @@ class Receives(Protocol):
     pushed: tuple[str, ...]  # its streams that are fed by callbacks; poll() is not called for them
 
     def verify(self, request: Push) -> Accepted:
-        """Check signature and freshness, answer handshakes, decrypt. Raises Rejected for anything else."""
+        """Check signature and freshness, answer handshakes, decrypt. Raises Rejected for anything else.
+
+        It asks nobody and waits for nothing: it is called where all requests are answered.
+        """
         ...
 
     def read(self, raw: Sequence[bytes]) -> Page:

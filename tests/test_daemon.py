@@ -220,5 +220,5 @@ def test_nobody_takes_callbacks_for_a_name_that_is_no_account(daemon: Daemon) ->
         connectors={}, db=daemon.db, now=utc_now, wake=daemon._hurry, metrics=daemon.metrics
     )
     with pytest.raises(Rejected):
-        callbacks.take("x", "POST", {}, {}, b"")
+        callbacks.verified("x", "POST", {}, {}, b"")
     daemon._hurry("nobody")
