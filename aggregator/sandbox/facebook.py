@@ -15,9 +15,11 @@ from datetime import datetime, timedelta
 from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth, answer
 from aggregator.sandbox.caller import Caller
 from aggregator.sandbox.facebook_apps import Apps
+from aggregator.sandbox.facebook_doors import open_doors
 from aggregator.sandbox.facebook_edges import Edges
 from aggregator.sandbox.facebook_gate import Gate, GraphError, Usage, token_of, version_of
 from aggregator.sandbox.facebook_graph import Graph, Here, parse_fields
+from aggregator.sandbox.facebook_media import Gram
 from aggregator.sandbox.facebook_objects import Comment, Letter, Page, Post, Review, Thread, Who
 from aggregator.sandbox.facebook_push import Hooks
 from aggregator.sandbox.facebook_script import play
@@ -33,7 +35,7 @@ class FacebookStandin(Standin):
     Knobs, to be turned at any time: `gate.trouble` (a subcode of 190), `usage` (quota, rates, when the headers
     begin), `throttle(...)`, `refuse(...)`, `graph.short_pages`, `graph.empty_pages`, `graph.heavy_above`,
     `hide_from` (no author anywhere), `bare_comment_ids` (for comments from now on).
-    `user_token` is a right token of the wrong kind: with it, comments are empty.
+    `gram` is the Instagram account that is linked to it. `user_token` is a right token of the wrong kind: with it, comments are empty.
     """
 
     name = "facebook"
@@ -68,22 +70,19 @@ class FacebookStandin(Standin):
         self.graph = Graph(self.page, self.edges.rows)
         caller = Caller("facebook", now, attempts=attempts, retry_s=retry_s)
         self.hooks = Hooks(self.page, self.apps, caller, now)
+        self.gram = Gram(self.instagram, self._number, self.hooks.entry)
+        self.edges.gram = self.gram
         self.writes = Writes(self.edges, self.page, now, self.comment, self.letter)
         self.bare_comment_ids = False
         self.hide_from = False
         self._tick = tick
         self._sequence = 0
         self.route("GET", r"/(v[^/]*)/?", self._several)
-        self.route("GET", r"/(v[^/]*)/debug_token", self._debug_token)
-        self.route("GET", r"/(v[^/]*)/app", self._about_app)
-        self.route("GET", r"/(v[^/]*)/oauth/access_token", self._exchange)
-        self.route("GET", r"/(v[^/]*)/me/accounts", self._accounts)
-        self.route("GET", r"/(v[^/]*)/(\d+)/subscriptions", self._subscriptions)
-        self.route("GET", r"/(v[^/]*)/([^/]+)/subscribed_apps", self._subscribed_apps)
-        self.route("POST", r"/(v[^/]*)/([^/]+)/subscribed_apps", self._subscribed_apps)
+        open_doors(self)
         self.route("GET", r"/(v[^/]*)/([^/]+)", self._node)
         self.route("POST", r"/(v[^/]*)/([^/]+)", self._edit)
         self.route("POST", r"/(v[^/]*)/([^/]+)/comments", self._write)
+        self.route("POST", r"/(v[^/]*)/([^/]+)/replies", self._write)
         self.route("POST", r"/(v[^/]*)/([^/]+)/messages", self._write)
         self.route("GET", r"/(v[^/]*)/([^/]+)/([a-z_]+)", self._edge)
 
@@ -131,7 +130,7 @@ class FacebookStandin(Standin):
         with self.lock:
             return {**told, **self.usage.headers(self.now())}
 
-    def _admit(self, request: Request, version: str) -> str:
+    def admit(self, request: Request, version: str) -> str:
         """1. Is there such a version? 2. Who calls? 3. How often? Returns the kind of token."""
         version_of(version)
         who = self.gate.caller(request)
@@ -143,7 +142,7 @@ class FacebookStandin(Standin):
         return who
 
     def _node(self, request: Request, match: re.Match[str]) -> Answer:
-        who = self._admit(request, match.group(1))
+        who = self.admit(request, match.group(1))
         fields = parse_fields(request.query.get("fields", ""))
         if match.group(2) == "me" and who == "user":
             return answer({"name": self.apps.user.name, "id": self.apps.user.id})
@@ -151,7 +150,7 @@ class FacebookStandin(Standin):
         return answer(self.graph.node_json(node, fields, _here(request)))
 
     def _several(self, request: Request, match: re.Match[str]) -> Answer:
-        self._admit(request, match.group(1))
+        self.admit(request, match.group(1))
         fields = parse_fields(request.query.get("fields", ""))
         ids = request.query.get("ids", "").split(",")
         if not 1 <= len(ids) <= 50 or not all(ids):
@@ -161,7 +160,7 @@ class FacebookStandin(Standin):
         return answer({id_: self.graph.node_json(n, fields, here) for id_, n in nodes.items()})
 
     def _edge(self, request: Request, match: re.Match[str]) -> Answer:
-        who = self._admit(request, match.group(1))
+        who = self.admit(request, match.group(1))
         name = match.group(3)
         if name in ("conversations", "messages"):
             if who == "user":
@@ -175,9 +174,9 @@ class FacebookStandin(Standin):
     # --- writes ---------------------------------------------------------------------------------
 
     def _write(self, request: Request, match: re.Match[str]) -> Answer:
-        if self._admit(request, match.group(1)) != "page":
+        if self.admit(request, match.group(1)) != "page":
             raise GraphError(200, "(#200) You do not have permission to act as the Page")
-        if request.path.endswith("/comments"):
+        if not request.path.endswith("/messages"):
             self._may("pages_manage_engagement")
             return answer(self.writes.post_comment(request, match.group(2)))
         self._may("pages_messaging")
@@ -186,55 +185,12 @@ class FacebookStandin(Standin):
         return answer(self.writes.send(request, self.gate.app_id))
 
     def _edit(self, request: Request, match: re.Match[str]) -> Answer:
-        self._admit(request, match.group(1))
+        self.admit(request, match.group(1))
         return answer(self.writes.edit_comment(request, match.group(2)))
 
     def _may(self, scope: str) -> None:
         if scope not in self.apps.scopes:
             raise GraphError(200, f"(#200) Requires {scope} permission to manage the object")
-
-    # --- the app --------------------------------------------------------------------------------
-
-    def _debug_token(self, request: Request, match: re.Match[str]) -> Answer:
-        """Any right token may ask."""
-        version_of(match.group(1))
-        if token_of(request) != self.gate.app_token:
-            self.gate.caller(request)
-        return answer(self.apps.debug(request.query.get("input_token")))
-
-    def _about_app(self, request: Request, match: re.Match[str]) -> Answer:
-        self._admit(request, match.group(1))
-        return answer(self.apps.about())
-
-    def _subscriptions(self, request: Request, match: re.Match[str]) -> Answer:
-        version_of(match.group(1))
-        if self.gate.caller(request) != "app" or match.group(2) != self.gate.app_id:
-            raise GraphError(15, "(#15) This method must be called with an app access_token.")
-        return answer(self.apps.subscriptions())
-
-    def _subscribed_apps(self, request: Request, match: re.Match[str]) -> Answer:
-        if self._admit(request, match.group(1)) != "page" or match.group(2) not in (
-            "me",
-            self.page.id,
-        ):
-            raise GraphError(
-                210, "(#210) A page access token is required to request this resource."
-            )
-        if request.method == "POST":
-            args = {**request.query, **request.form()}
-            return answer(self.apps.subscribe(args.get("subscribed_fields", "")))
-        return answer(self.apps.subscribed())
-
-    def _exchange(self, request: Request, match: re.Match[str]) -> Answer:
-        version_of(match.group(1))
-        return answer(self.apps.exchange(request))
-
-    def _accounts(self, request: Request, match: re.Match[str]) -> Answer:
-        if self._admit(request, match.group(1)) != "user":
-            raise GraphError(
-                100, "(#100) Tried accessing nonexisting field (accounts) on node type (Page)"
-            )
-        return answer(self.apps.accounts(token_of(request)))
 
     # --- what happens on the Page -------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aggregator.sandbox.facebook_gate import GraphError
-from aggregator.sandbox.facebook_graph import Rows, moment
+from aggregator.sandbox.facebook_graph import Node, Rows, moment
+from aggregator.sandbox.facebook_media import MOST as MOST_REMARKS
+from aggregator.sandbox.facebook_media import Gram, Media, Remark
 from aggregator.sandbox.facebook_objects import (
     Comment,
     Letter,
-    Node,
     Page,
     Post,
     Review,
@@ -46,6 +47,7 @@ class Edges:
     reviews: list[Review] = field(default_factory=list)
     threads: list[Thread] = field(default_factory=list)
     caller: str = "page"
+    gram: Gram | None = None
     _nodes: dict[str, Node] = field(default_factory=dict)
 
     def add(self, node: Post | Comment | Review | Thread | Letter) -> None:
@@ -78,6 +80,8 @@ class Edges:
         if isinstance(letter, Letter) and not letter.told:
             raise GraphError(100, "The message has been deleted", subcode=33)
         found = self.page if id_ in ("me", self.page.id) else self._nodes.get(id_)
+        if found is None and self.gram is not None:
+            found = self.gram.node(id_)
         if found is None or found.deleted:
             raise GraphError(
                 100,
@@ -94,6 +98,14 @@ class Edges:
     def rows(self, node: Node, name: str, args: Mapping[str, str]) -> Rows:
         """All rows of an edge in its order. Raises GraphError for an edge that the node has not."""
         path = f"{node.id}/{name}"
+        if isinstance(node, Gram | Media | Remark) and self.gram is not None:
+            found = self.gram.rows(node, name)
+            if found is not None:
+                _taken(args, GENERIC)
+                kind = "media" if name == "media" else "remark"
+                return Rows(
+                    kind, found, path, 100 if name == "media" else MOST_REMARKS, strict=False
+                )
         if isinstance(node, Page) and name in PAGE_POSTS:
             _taken(args, POSTS)
             return Rows("post", self._posts(name, args), path)

@@ -12,11 +12,24 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aggregator.sandbox.facebook_gate import GraphError
-from aggregator.sandbox.facebook_objects import DEFAULTS, FIELDS, Node, Who
+from aggregator.sandbox.facebook_media import Gram, Media, Remark
+from aggregator.sandbox.facebook_objects import (
+    DEFAULTS,
+    FIELDS,
+    Comment,
+    Letter,
+    Page,
+    Post,
+    Review,
+    Thread,
+    Who,
+)
+
+Node = Page | Post | Comment | Review | Thread | Letter | Gram | Media | Remark
 
 DEFAULT_LIMIT = 25
 DEPTH = 6
-EDGES = frozenset({"comments", "messages"})  # fields that are connections
+EDGES = frozenset({"comments", "messages", "replies", "media"})  # fields that are connections
 TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|[{}(),.]|[^\s{}(),.]+)")
 
 
@@ -141,12 +154,15 @@ class Graph:
             asked = [Asked(name) for name in DEFAULTS[node.kind].split()]
         told: dict[str, Any] = {}
         for one in asked:
+            if isinstance(node, Gram) and (named := node.mentioned(one.name, one.args)):
+                told[one.name] = self.node_json(named, one.sub, here)
+                continue
             if one.name not in FIELDS[node.kind]:
                 raise GraphError(
                     100,
                     f"(#100) Tried accessing nonexisting field ({one.name}) on node type ({node.kind})",
                 )
-            if one.name in EDGES:
+            if one.name in EDGES and (node.kind, one.name) != ("remark", "media"):
                 part = self.connection(self.edge(node, one.name, one.args), one.args, one.sub, here)
                 if part["data"] or "summary" in part:
                     told[one.name] = part

@@ -27,6 +27,10 @@ KNOWN = {
         is_owner is_subscribed link folder scoped_thread_key subject name messages""",
     "message": """id created_time from to message attachments sticker shares tags reactions
         is_unsupported story""",
+    "gram": "id username name biography followers_count media_count media",
+    "media": """id caption comments_count timestamp permalink media_type media_product_type media_url
+        username like_count comments owner""",
+    "remark": "id text timestamp username from hidden like_count parent_id media replies user",
     "review": """created_time has_rating has_review rating recommendation_type review_text reviewer
         open_graph_story""",
 }
@@ -37,6 +41,9 @@ DEFAULTS = {
     "comment": "id created_time from message",
     "thread": "id link updated_time",
     "message": "id created_time",
+    "gram": "id",
+    "media": "id",
+    "remark": "id text timestamp",
     "review": "created_time recommendation_type review_text reviewer",
 }
 
@@ -273,9 +280,6 @@ class Page:
             "is_published": True,
             "instagram_business_account": {"id": self.instagram.id} if self.instagram else None,
         }
-
-
-Node = Page | Post | Comment | Review | Thread | Letter
 
 
 def time_json(at: datetime) -> str:

@@ -174,14 +174,14 @@ class Hooks:
         ms = int(at.timestamp() * 1000)
         told = {"sender": {"id": self._id(sender)}, "recipient": {"id": self._id(recipient)}}
         key = "standby" if self.standby else "messaging"
-        self._entry({"time": ms + 200, key: [{**told, "timestamp": ms, **event}]}, us)
+        self.entry({"time": ms + 200, key: [{**told, "timestamp": ms, **event}]}, us)
 
     def _change(self, name: str, value: Mapping[str, Any], at: datetime) -> None:
         if self.apps.sends(name):
             change = {"field": name, "value": value}
-            self._entry({"time": _seconds(at) + 1, "changes": [change]})
+            self.entry({"time": _seconds(at) + 1, "changes": [change]})
 
-    def _entry(self, told: dict[str, Any], of: Who | None = None) -> None:
+    def entry(self, told: dict[str, Any], of: Who | None = None) -> None:
         if self.caller.url is None or self.muted:
             return
         entry = {"id": self._id((of or self.page).id), **told}

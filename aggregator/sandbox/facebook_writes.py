@@ -10,6 +10,7 @@ from typing import Any
 
 from aggregator.sandbox.facebook_edges import Edges
 from aggregator.sandbox.facebook_gate import GraphError
+from aggregator.sandbox.facebook_media import Media, Remark
 from aggregator.sandbox.facebook_objects import Comment, Post, Who
 from aggregator.sandbox.wire import Request
 
@@ -39,7 +40,8 @@ class Writes:
         """Under a post or a comment; two levels are shown, so an answer to an answer stands beside it."""
         args = _args(request)
         node = self.edges.node(of)
-        if not isinstance(node, Post | Comment):
+        there = isinstance(node, Remark) == request.path.endswith("/replies")
+        if not there or not isinstance(node, Post | Comment | Media | Remark):
             raise GraphError(100, "(#100) Unsupported post request.", subcode=33)
         text = args.get("message", "")
         if not text.strip():
@@ -50,6 +52,12 @@ class Writes:
             raise GraphError(100, "(#100) Param message is too long")
         if self.blocked:
             raise GraphError(368, "The action attempted has been deemed abusive or is disallowed")
+        if isinstance(node, Media | Remark):
+            assert self.edges.gram is not None
+            gram = self.edges.gram
+            remark = gram.remark(gram.who, text, self.now(), under=node)
+            self._done(args)
+            return {"id": remark.id}
         post, parent = (node, None) if isinstance(node, Post) else (node.post, node)
         made = self.comment(self.page, text, self.now(), post=post, parent=parent)
         self._done(args)
