@@ -103,7 +103,7 @@ def own(rules: Ruleset, folder: Path) -> Iterator[tuple[str, list[Figure]]]:
         print("Our own labelled messages are not here: no .jsonl in tests/fixtures/labelled")
     for path in files:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-        verdicts = [rules.judge(Subject(line["text"])) for line in lines]
+        verdicts = rules.evaluate_many([Subject(line["text"]) for line in lines])
         yield f"{path.stem}: {len(lines):,} messages of ours", _own_figures(lines, verdicts)
 
 
@@ -124,7 +124,7 @@ def score(rows: Iterable[tuple[str, str]], labels: Sequence[str]) -> Score:
 
 def _figures(rules: Ruleset, of: Collection, rows: Sequence[Row]) -> list[Figure]:
     started = time.perf_counter()
-    verdicts = [rules.judge(Subject(text)) for text, _ in rows]
+    verdicts = rules.evaluate_many([Subject(text) for text, _ in rows])
     seconds = time.perf_counter() - started
     two = of.labels == _TWO
     said = [_sign(one) if two else one.sentiment for one in verdicts]
