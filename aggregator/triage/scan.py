@@ -84,18 +84,29 @@ class Scanner:
                 seen = {} if bound - begin > LONG else None
             places = 0
             if seen is not None:
-                places = seen[pattern] = seen.get(pattern, 0) + 1
+                places = seen.get(pattern, 0) + 1
+                if places > PLACES and not self._counts(uses, found):
+                    continue
+                seen[pattern] = places
             for slot, keyword, forbidden in uses:  # by slot
                 if places > PLACES and slot >= self._often:
                     break
                 if forbidden != right and edges[end] & forbidden:
                     continue
-                hit = new(Hit, (start - begin, end - begin, keyword))
                 if slot not in found:
-                    found[slot] = [hit]
+                    found[slot] = [new(Hit, (start - begin, end - begin, keyword))]
                 elif seen is None or slot >= self._often or len(found[slot]) < HITS:
-                    found[slot].append(hit)
+                    found[slot].append(new(Hit, (start - begin, end - begin, keyword)))
         return every
+
+    def _counts(self, uses: Sequence[tuple[int, Keyword, int]], found: Found) -> bool:
+        """A further place of what was said often may be one of a list that is not full."""
+        for slot, _, _ in uses:
+            if slot >= self._often:
+                return False
+            if slot not in found or len(found[slot]) < HITS:
+                return True
+        return False
 
 
 class _Neighbours:
