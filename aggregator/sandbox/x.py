@@ -34,6 +34,7 @@ from aggregator.sandbox.x_write import Writer
 
 DEFAULT_LIMITS = {  # per window, for a user and for an app
     "me": (75, 0),
+    "users": (900, 300),
     "mentions": (300, 450),
     "tweets": (900, 10_000),
     "search": (300, 450),
@@ -66,7 +67,8 @@ class XStandin(Standin):
     `dm_lag` (how much later the list of all direct messages shows one than its conversation does),
     `short_pages`, `trailing_token` (the last page still has a next_token), `empty_first` (a list begins with a
     page of nothing), `repeated_last` (a page begins with what the one before ended with), `token_age` (an older next_token
-    is a 400), `forget_tokens()`, `protected` (user ids whose posts are hidden), `closed` (user ids who take
+    is a 400), `forget_tokens()`, `protected` (user ids whose posts are hidden), `nameless`
+    (user ids whose profile is not given), `closed` (user ids who take
     no direct messages), `summoned_only` (answers only to who named us), `oauth2` (its own knobs). `billed`
     holds (UTC day, kind, id) of all that X would charge for, `spent_usd` what that comes to; `refused` the statuses of refusals, the newest of them.
     `wall` is the clock that signatures are made by, in epoch seconds.
@@ -117,6 +119,7 @@ class XStandin(Standin):
         self.summoned_only = True
         self.closed: set[int] = set()
         self.protected: set[int] = set()
+        self.nameless: set[int] = set()
         self.billed: set[tuple[str, str, int]] = set()
         self.refused: deque[int] = deque(maxlen=1_000)
         self.users: dict[int, User] = {self.brand.id: self.brand}
@@ -129,6 +132,7 @@ class XStandin(Standin):
         reader = Reader(self)
         self.forget_tokens = reader.forget_tokens
         self._serve("me", r"/2/users/me", reader.me)
+        self._serve("users", r"/2/users", reader.people)
         self._serve("mentions", r"/2/users/(\d+)/mentions", reader.mentions)
         self._serve("tweets", r"/2/users/(\d+)/tweets", reader.own_posts)
         self._serve("search", r"/2/tweets/search/recent", reader.search)

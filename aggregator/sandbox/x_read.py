@@ -55,6 +55,7 @@ class Place(Protocol):
     posts: dict[int, Post]
     events: dict[int, Event]
     protected: set[int]
+    nameless: set[int]
     billed: set[tuple[str, str, int]]
     vocabulary: str
     since_max_age: timedelta | None
@@ -85,6 +86,22 @@ class Reader:
         known(request, ("user.fields", "tweet.fields", "post.fields", "expansions"))
         self._bill("user", self._place.brand.id)
         return answer({"data": self._shape(request).user_json(self._place.brand)})
+
+    def people(self, request: Request, match: re.Match[str]) -> Answer:
+        """Profiles by id; who is `nameless` has none."""
+        known(request, ("ids", "user.fields", "tweet.fields", "post.fields", "expansions"))
+        ids = request.query.get("ids", "").split(",")
+        if not 1 <= len(ids) <= 100 or not all(re.fullmatch(r"[0-9]{1,19}", id_) for id_ in ids):
+            raise invalid("The `ids` query parameter must be 1 to 100 ids", ids=",".join(ids))
+        shape = self._shape(request)
+        users = [self._place.users.get(int(id_)) for id_ in dict.fromkeys(ids)]
+        found = [one for one in users if one is not None and one.id not in self._place.nameless]
+        seen = {str(one.id) for one in found}
+        errors = [missing(self._place, id_, "ids", "user") for id_ in ids if id_ not in seen]
+        for user in found:
+            self._bill("user", user.id)
+        told = {"data": [shape.user_json(user) for user in found], "errors": errors}
+        return answer({key: value for key, value in told.items() if value})
 
     def mentions(self, request: Request, match: re.Match[str]) -> Answer:
         return self._timeline(request, match, MENTIONS_KEPT, self._mentions_brand)
@@ -328,6 +345,8 @@ class Reader:
         return page, token
 
     def _tell_includes(self, told: dict[str, Any], includes: Includes, shape: Shape) -> None:
+        for id_ in self._place.nameless:
+            includes.users.pop(id_, None)
         for user in includes.users.values():
             self._bill("user", user.id)
         for post in includes.posts.values():

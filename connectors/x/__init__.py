@@ -24,6 +24,7 @@ from connectors.x.client import Client, Keys
 from connectors.x.deletions import Deletions
 from connectors.x.inbox import Inbox
 from connectors.x.options import XOptions, query
+from connectors.x.people import People
 from connectors.x.prices import Ledger
 from connectors.x.replies import Answers
 from connectors.x.timeline import Listing, Timeline
@@ -61,11 +62,12 @@ class X:
             streams=options.streams,
         )
         parts = {"client": self._client, "ledger": self._ledger, "me": self._me, "now": now}
-        self._inbox = Inbox(**parts)  # type: ignore[arg-type]
+        people = People(client=self._client, ledger=self._ledger, keep=keep, now=now)
+        self._inbox = Inbox(people=people, **parts)  # type: ignore[arg-type]
         self._answers = Answers(**parts)  # type: ignore[arg-type]
         self._deletions = Deletions(keep=keep, **parts) if sweeps else None  # type: ignore[arg-type]
         self._timelines = {
-            listing.stream: Timeline(listing, **parts)  # type: ignore[arg-type]
+            listing.stream: Timeline(listing, people=people, **parts)  # type: ignore[arg-type]
             for listing in self._listings()
         }
 

@@ -34,7 +34,7 @@ POST_FIELDS = (
 )
 USER_FIELDS = "name,username,verified,public_metrics"
 MEDIA_FIELDS = "media_key,type,url,preview_image_url,alt_text"
-EXPANSIONS = "author_id,referenced_tweets.id,attachments.media_keys"
+EXPANSIONS = "referenced_tweets.id,attachments.media_keys"  # no authors: see people.py
 DM_FIELDS = (
     "id,event_type,text,created_at,sender_id,dm_conversation_id,participant_ids,"
     "attachments,referenced_tweets,entities"
@@ -44,6 +44,7 @@ _ENDPOINTS = tuple(  # each has a window of its own
     (method, re.compile(path + r"\Z"), endpoint)
     for method, path, endpoint in (
         ("GET", r"/2/users/me", "me"),
+        ("GET", r"/2/users", "users"),
         ("GET", r"/2/users/\d+/mentions", "mentions"),
         ("GET", r"/2/users/\d+/tweets", "own_posts"),
         ("GET", r"/2/tweets/search/recent", "search"),
@@ -137,6 +138,14 @@ class Client:
     def clock(self) -> datetime:
         """X's clock, as far as its last answer told it; else ours."""
         return self._now() + self._ahead
+
+    def users(self, ids: list[str]) -> Found:
+        """Profiles by id, up to 100; `errors` says who has none."""
+        answer = self._call("users", self._tweepy.get_users, ids=ids, user_fields=USER_FIELDS)
+        found = self._listed(answer, mapping(body(answer)), {})
+        for user in map(mapping, found.data):
+            self._remember(user)
+        return found
 
     def mentions(self, *, spare: float = 0.0, **where: Any) -> Found:
         ask = self._tweepy.get_users_mentions

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from aggregator.model import Gap, Message, Page
 from connectors.base import Now
-from connectors.payload import mapping
+from connectors.payload import items, mapping
 from connectors.x.client import Client, Found
 from connectors.x.cursor import Cursor, Walk, instant, moment, read_cursor
 from connectors.x.direct import direct_message
 from connectors.x.ids import earlier, id_at, time_of
+from connectors.x.people import People
 from connectors.x.posts import Includes
 from connectors.x.prices import BACKFILL, Ledger
 from connectors.x.refusals import Refused
@@ -29,9 +30,12 @@ class Inbox:
     the rest of a burst comes in large ones.
     """
 
-    def __init__(self, *, client: Client, ledger: Ledger, me: str, now: Now) -> None:
+    def __init__(
+        self, *, client: Client, ledger: Ledger, people: People, me: str, now: Now
+    ) -> None:
         self._client = client
         self._ledger = ledger
+        self._people = people
         self._me = me
         self._now = now
 
@@ -84,6 +88,7 @@ class Inbox:
         size = self._ledger.size(who, wanted, least=1, kind=KIND)
         found = self._client.direct_messages(max_results=size, token=walk.token, spare=spare)
         self._ledger.read(who, KIND, found.data, found.includes)
+        self._people.saw(items(found.includes.get("users")))
         return found
 
     def _line(self, at: Cursor) -> datetime:

@@ -129,7 +129,9 @@ class Answers:
         start = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = self._client.own_posts(start_time=start, max_results=100)
         self._ledger.read("replies", self._ledger.owned, found.data, found.includes)
-        includes = Includes(found.includes)
+        known = self._client.known()
+        us = {"id": self._me, "name": known.get("name"), "username": known.get("handle")}
+        includes = Includes({"users": [us], **found.includes})
         read = [
             post_message(raw, includes, me=self._me, ours=True)
             for raw in map(mapping, found.data)

@@ -13,6 +13,7 @@ from connectors.payload import mapping, native
 from connectors.x.client import Client, Found
 from connectors.x.cursor import Cursor, Walk, instant, moment, read_cursor
 from connectors.x.ids import earlier, id_at, later, number, time_of
+from connectors.x.people import People
 from connectors.x.posts import Includes, post_message
 from connectors.x.prices import BACKFILL, Ledger
 from connectors.x.refusals import Denied, Refused
@@ -45,11 +46,19 @@ class Timeline:
     """One listing, read a page a poll."""
 
     def __init__(
-        self, listing: Listing, *, client: Client, ledger: Ledger, me: str, now: Now
+        self,
+        listing: Listing,
+        *,
+        client: Client,
+        ledger: Ledger,
+        people: People,
+        me: str,
+        now: Now,
     ) -> None:
         self._listing = listing
         self._client = client
         self._ledger = ledger
+        self._people = people
         self._me = me
         self._now = now
 
@@ -85,10 +94,11 @@ class Timeline:
             found = self._ask(walk, LARGE, who=BACKFILL, spare=SPARE)
         except Refused as error:
             return Page((), replace(at, walk=self._after(error, walk)).text(), more=True)
+        messages = self._messages(found, BACKFILL)
         walk = advanced(walk, found)
         most = self._listing.most
         done = found.token is None or (most is not None and walk.found >= most)
-        return Page(self._messages(found), Cursor(walk=walk).text(), more=not done)
+        return Page(messages, Cursor(walk=walk).text(), more=not done)
 
     def _ask(self, walk: Walk, wanted: int, *, who: str | None = None, spare: float = 0.0) -> Found:
         listing = self._listing
@@ -110,7 +120,7 @@ class Timeline:
         return found
 
     def _page(self, at: Cursor, walk: Walk, found: Found) -> Page:
-        messages = self._messages(found)
+        messages = self._messages(found, self._listing.stream)
         walk = advanced(walk, found)
         if walk.first:
             return self._first(at, walk, found, messages)
@@ -209,7 +219,8 @@ class Timeline:
     def _history(self) -> timedelta:
         return SEARCHABLE - timedelta(hours=1) if self._listing.stream == "search" else HISTORY
 
-    def _messages(self, found: Found) -> tuple[Message, ...]:
+    def _messages(self, found: Found, who: str) -> tuple[Message, ...]:
+        found = self._people.introduce(who, found)
         includes = Includes(found.includes)
         ours = self._listing.ours
         return in_order(

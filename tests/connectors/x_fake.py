@@ -45,6 +45,7 @@ class FakeX(Standin):
         self.access = "read-write-directmessages"
         self.authorizations: list[tuple[str, Request]] = []
         self.route("GET", r"/2/users/me", self._me)
+        self.route("GET", r"/2/users", self._users)
         self.route("GET", r"/2/users/\d+/(mentions|tweets)", self._timeline)
         self.route("GET", r"/2/dm_events", self._dm_events)
 
@@ -82,6 +83,10 @@ class FakeX(Standin):
     def _me(self, request: Request, _: Any) -> Answer:
         self.authorizations.append((request.headers.get("authorization", ""), request))
         return answer({"data": {"id": ME, "name": "艾克美", "username": "acme_cn"}})
+
+    def _users(self, request: Request, _: Any) -> Answer:
+        ids = request.query["ids"].split(",")
+        return answer({"data": [{"id": one, "name": "老王", "username": "wang"} for one in ids]})
 
     def _timeline(self, request: Request, _: Any) -> Answer:
         query = request.query
