@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, ClassVar
-
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from typing import Any, ClassVar
 
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.model import Accepted, Direction, Identity, Kind, Message, Page, Push, Quota
@@ -26,6 +24,8 @@ from connectors.facebook.comments import FIELDS as COMMENT_FIELDS
 from connectors.facebook.comments import poll_comments
 from connectors.facebook.graph import PageGraph
 from connectors.facebook.inbox import poll_inbox
+from connectors.facebook.media import poll_media
+from connectors.facebook.options import FacebookOptions
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import post_message, review_message
 from connectors.facebook.tokens import inspect, subscription, token_notes, version_note
@@ -35,9 +35,11 @@ from connectors.payload import mapping, name, native
 
 STREAMS = ("posts", "comments", "reviews", "messages")
 INSTAGRAM_STREAM = "instagram"
+REMARKS_STREAM = "instagram_comments"
+_NOT_LINKED = "no Instagram business account is linked to the Page"
 _PROBES = {"posts": "feed", "comments": "feed", "reviews": "ratings", "messages": "conversations"}
 
-_CASES = {"messages": MESSENGER, INSTAGRAM_STREAM: INSTAGRAM}
+_CASES = {"messages": MESSENGER, INSTAGRAM_STREAM: INSTAGRAM, REMARKS_STREAM: INSTAGRAM}
 
 _POST_FIELDS = (
     "id,from,message,story,created_time,updated_time,permalink_url,parent_id,status_type,is_hidden,"
@@ -58,34 +60,6 @@ _REVIEWS = (
 )
 
 
-def _with_v(value: object) -> object:
-    return f"v{value}" if isinstance(value, str) and value[:1].isdigit() else value
-
-
-class FacebookOptions(Options):
-    """A Page's token; or `app_id` and `app_secret`, and a token from `inboxd auth`."""
-
-    page_id: str = Field(pattern=r"^[0-9]{1,20}$")
-    access_token: SecretStr | None = None
-    app_id: str | None = Field(default=None, pattern=r"^[0-9]{1,20}$")
-    app_secret: SecretStr | None = None
-    callback_url: str = "https://www.facebook.com/connect/login_success.html"
-    verify_token: SecretStr | None = None  # with app_secret: webhooks are taken
-    instagram: bool = False
-    human_agent: bool = False  # the app may use the tag of that name: seven days instead of one
-    graph_version: Annotated[
-        str, BeforeValidator(_with_v), Field(pattern=r"^v[0-9]{1,3}\.[0-9]$")
-    ] = "v26.0"
-
-    @model_validator(mode="after")
-    def _has_a_token(self) -> FacebookOptions:
-        if self.access_token is None and (self.app_id is None or self.app_secret is None):
-            raise ValueError(
-                "give access_token, or app_id and app_secret and run inboxd auth for a token"
-            )
-        return self
-
-
 class Facebook:
     """One Page. A poll makes one call; walks and the set of live posts are in the cursors.
 
@@ -104,7 +78,9 @@ class Facebook:
         takes = options.verify_token is not None and options.app_secret is not None
         self.pushed: tuple[str, ...] = (webhook.STREAM,) if takes else ()
         self._probes = dict(_PROBES) | (
-            {INSTAGRAM_STREAM: "conversations"} if options.instagram else {}
+            {INSTAGRAM_STREAM: "conversations", REMARKS_STREAM: "media"}
+            if options.instagram
+            else {}
         )
         self.streams = (*self._probes, *self.pushed)
         self._usage = Usage(keep, now)
@@ -175,10 +151,13 @@ class Facebook:
     def _probe(self, stream: str, edge: str) -> str:
         """`ok`, or why a stream cannot be read. What is wrong with the token itself is raised."""
         more = {"platform": "instagram"} if stream == INSTAGRAM_STREAM else {}
+        case = _CASES.get(stream, PAGES)
         try:
-            if more and self._instagram() is None:
-                return "denied: no Instagram business account is linked to the Page"
-            self._graph.edge(self._page_id, edge, None, fields="id", limit=1, **more)
+            of = self._instagram() if case == INSTAGRAM else self._page_id
+            if of is None:
+                return f"denied: {_NOT_LINKED}"
+            of = of if stream == REMARKS_STREAM else self._page_id
+            self._graph.edge(of, edge, None, fields="id", limit=1, case=case, **more)
         except Forbidden as error:
             return f"denied: {error.reason}; {error.remedy}"
         except Missing as error:
@@ -284,6 +263,11 @@ class Facebook:
             messages = fates.unsent(self._keep, page.messages) if self.pushed else page.messages
             ordered = _page(messages, page.cursor, more=page.more)
             return replace(ordered, gaps=page.gaps)
+        if stream == REMARKS_STREAM:
+            us = self._instagram()
+            if us is None:
+                raise Rejected(_NOT_LINKED)
+            return poll_media(self._graph, us, cursor, history=history, pushed=bool(self.pushed))
         raise ValueError(f"Facebook has no stream {stream!r}")
 
     def _posts(self, cursor: str | None, history: bool) -> Page:

@@ -17,7 +17,13 @@ from aggregator.model import Author, Direction, Kind, Message
 from connectors.base import ReplyLimit
 from connectors.facebook.graph import PageGraph
 from connectors.facebook.refusals import Failed, Forbidden, Missing
-from connectors.facebook.shapes import comment_id, comment_message, direct_message
+from connectors.facebook.shapes import (
+    comment_id,
+    comment_message,
+    direct_message,
+    remark_message,
+)
+from connectors.facebook.usage import INSTAGRAM
 from connectors.fields import raw_json
 from connectors.payload import items, mapping, native
 
@@ -161,7 +167,27 @@ class Answers:
                 return message
         return None
 
+    def _remarks(self, to: Message) -> Iterator[Message]:
+        """Under a media, or beside what answers the same comment: Instagram has two levels."""
+        top = to.kind is not Kind.COMMENT
+        over = to.native_id if top or to.reply_to in (None, to.root) else to.reply_to or ""
+        listed = self._graph.edge(
+            over,
+            "comments" if top else "replies",
+            None,
+            fields="id,text,timestamp,username,from,parent_id",
+            limit=50,
+            case=INSTAGRAM,
+        )
+        for raw in reversed(listed.data) if not top else listed.data:
+            yield remark_message(
+                raw, us=self._us(to), media_id=to.root or over, url=None, over={"id": over}
+            )
+
     def _comments(self, to: Message) -> Iterator[Message]:
+        if to.platform == "instagram":
+            yield from self._remarks(to)
+            return
         listed = self._graph.edge(
             to.native_id,
             "comments",

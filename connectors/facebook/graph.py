@@ -24,6 +24,7 @@ HOSTS = ("graph.facebook.com",)
 
 MOST = 100  # entries of a page
 LEAST = 1
+_CASE = "_case"  # for us, not for Facebook
 
 # What of a `next` URL says where to go on. The rest of it repeats the question, and holds the token.
 _POSITION = ("after", "until", "since", "offset", "page", "__paging_token")
@@ -83,21 +84,30 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
     ) -> dict[str, Any]:
         args = dict(args or {})
         edge = path.rsplit("/", 1)[-1]
+        case = args.pop(_CASE, PAGES)
         if edge in ("conversations", "messages"):
             case = INSTAGRAM if args.get("platform") == "instagram" else MESSENGER
             self.usage.admit(case, conversations=post_args is None)
         else:
-            self.usage.admit(PAGES, conversations=False)
+            self.usage.admit(case, conversations=False)
         if self._proof is not None:
             args["appsecret_proof"] = self._proof
         told: dict[str, Any] = super().request(path, args, post_args, files, method)
         return told
 
     def edge(
-        self, of: str, name: str, position: dict[str, str] | None, *, limit: int, **query: Any
+        self,
+        of: str,
+        name: str,
+        position: dict[str, str] | None,
+        *,
+        limit: int,
+        case: str = PAGES,
+        **query: Any,
     ) -> Listed:
-        """One page of `/{of}/{name}`; `position` is the `next` of the page before."""
+        """One page of `/{of}/{name}`; `position` is the `next` of the page before. `case`: whose quota it is of."""
         limit = min(limit, self.most)
+        query[_CASE] = case
         try:
             told = self.get_connections(of, name, **query, **(position or {}), limit=limit)
         except Heavy:

@@ -23,9 +23,10 @@ def author_of(raw: Any) -> Author | None:
     """`from` is missing where a permission is, or the person's settings hide it."""
     person = mapping(raw)
     native_id, told = native(person.get("id")), name(person.get("name"))
-    if native_id is None and told is None:
+    handle = name(person.get("username"))
+    if native_id is None and told is None and handle is None:
         return None
-    return Author(native_id=native_id, name=told, handle=name(person.get("username")))
+    return Author(native_id=native_id, name=told, handle=handle)
 
 
 def post_message(raw: dict[str, Any], *, page_id: str) -> Message:
@@ -77,6 +78,41 @@ def comment_message(
         url=name(raw.get("permalink_url")),
         attachments=comment_attachments(raw),
         raw=_raw(raw),
+        marks=tuple(marks),
+    )
+
+
+def remark_message(
+    raw: dict[str, Any],
+    *,
+    us: str,
+    media_id: str,
+    url: str | None,
+    over: dict[str, Any] | None,
+) -> Message:
+    """A comment on Instagram, under what `us` posted; `over`: the comment that it answers."""
+    marks: list[str] = []
+    person = mapping(raw.get("from")) or {"username": raw.get("username")}
+    author = author_of(person)
+    if author is None or author.native_id is None:
+        marks.append("author.missing")
+    writer = author.native_id if author else None
+    ours = writer == us
+    answered = mapping(over)
+    addressee = native(mapping(answered.get("from")).get("id"))
+    return Message(
+        native_id=_id(raw, marks),
+        platform="instagram",
+        kind=Kind.COMMENT,
+        direction=Direction.OUTBOUND if ours else Direction.INBOUND,
+        author=author,
+        text=words(raw.get("text"), marks),
+        sent_at=_time(raw.get("timestamp"), marks),
+        root=media_id,
+        person=(addressee if addressee != us else None) if ours else writer,
+        reply_to=native(raw.get("parent_id")) or native(answered.get("id")) or media_id,
+        url=url,
+        raw=_raw({key: value for key, value in raw.items() if key != "replies"}),
         marks=tuple(marks),
     )
 

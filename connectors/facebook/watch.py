@@ -114,7 +114,14 @@ def doubted(waiting: Sequence[str], missing: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*waiting, *missing]))[:DOUBTS]
 
 
-def verify(graph: PageGraph, native_id: str, *, kind: Kind, root: str | None) -> Message | None:
+def verify(
+    graph: PageGraph,
+    native_id: str,
+    *,
+    kind: Kind,
+    root: str | None,
+    platform: str = "facebook",
+) -> Message | None:
     """Ask for what is missing from a list: a tombstone if it is gone."""
     try:
         graph.get_object(native_id, fields="id")
@@ -126,7 +133,7 @@ def verify(graph: PageGraph, native_id: str, *, kind: Kind, root: str | None) ->
         return None
     return Message(
         native_id=native_id,
-        platform="facebook",
+        platform=platform,
         kind=kind,
         direction=Direction.INBOUND,
         author=None,
