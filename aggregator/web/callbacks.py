@@ -36,6 +36,10 @@ class Callbacks:
         metrics: Metrics,
     ) -> None:
         self._connectors = connectors
+        # Asked once: to look whether an object has a Protocol's methods is dearer than a signature.
+        self._receivers: Mapping[str, Receives] = {
+            name: one for name, one in connectors.items() if isinstance(one, Receives)
+        }
         self._db = db
         self._now = now
         self._wake = wake
@@ -54,8 +58,6 @@ class Callbacks:
 
         Raises Rejected with the 4xx to answer.
         """
-        if method not in ("GET", "POST"):  # the route lets HEAD through where GET is
-            raise Rejected("GET and POST only", status=405)
         connector = self.refuse_unknown(account)
         try:
             return connector.verify(Push(method, query, headers, body, self._now()))
@@ -86,8 +88,8 @@ class Callbacks:
 
     def refuse_unknown(self, account: str) -> Receives:
         """The account's connector. Raises Rejected where there is none that takes callbacks."""
-        connector = self._connectors.get(account)
-        if connector is None or not isinstance(connector, Receives):
+        connector = self._receivers.get(account)
+        if connector is None:
             raise Rejected("no such account takes callbacks", status=404)
         return connector
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial, wraps
@@ -15,23 +14,22 @@ import uvicorn
 from anyio import CapacityLimiter, move_on_after
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from aggregator.errors import Rejected, Unavailable
+from aggregator.errors import Unavailable
 from aggregator.web.callbacks import Callbacks
 from aggregator.web.connection import Connection
+from aggregator.web.receiving import Receive, Scope, Send, account_of, receive_callback
 
-XML_LIMIT = 64 * 1024
-JSON_LIMIT = 1024 * 1024
 HEAD_LIMIT = 32 * 1024  # request line and headers
 CONNECTIONS = 512
 PROBE_S = 3.0
 DATE_S = 0.5  # how old the Date of an answer may be
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Site = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -41,8 +39,8 @@ def site(
     callbacks: Callbacks,
     ready: Callable[[], str | None],
     metrics: Callable[[], bytes],
-) -> Starlette:
-    """The routes. `ready` says why not, or None."""
+) -> Site:
+    """The routes; callbacks go past all that Starlette does for a request. `ready` says why not, or None."""
     # Of their own: threads that wait for a slow database must not keep health from being told.
     probes = CapacityLimiter(8)
 
@@ -62,41 +60,23 @@ def site(
             return _text(error.reason, 503)
         return Response(text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    async def callback(request: Request) -> Response:
-        account = request.path_params["account"]
-        try:
-            callbacks.refuse_unknown(account)
-            query, body = _query(request), await _body(request)
-            headers = dict(request.headers.items())
-            verify = partial(callbacks.verified, account, request.method, query, headers, body)
-            # No thread for what is over in microseconds; a large body is parsed beside the others' answers.
-            accepted = verify() if len(body) <= XML_LIMIT else await run_in_threadpool(verify)
-            future = callbacks.stored(account, accepted)
-            if future is not None:
-                await asyncio.wrap_future(future)
-        except Rejected as error:
-            response = _text(error.reason, error.status)
-        except Unavailable:
-            response = _text("busy", 503, {"Retry-After": "5"})
-        except ClientDisconnect:
-            response = _text("the request was cut off", 400)
-        else:
-            response = Response(
-                accepted.answer, accepted.status, {"Content-Type": accepted.content_type}
-            )
-        callbacks.count(account, response.status_code)
-        return response
-
     app = Starlette(
         routes=[
             Route("/healthz", _boundary(healthz)),
             Route("/readyz", _boundary(readyz)),
             Route("/metrics", _boundary(scrape)),
-            Route("/callbacks/{account}", _boundary(callback), methods=["GET", "POST"]),
         ],
     )
     app.router.redirect_slashes = False  # a redirect would repeat whatever Host a stranger wrote
-    return app
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        account = account_of(scope)
+        if account is None:
+            await app(scope, receive, send)
+        else:
+            await receive_callback(account, callbacks, scope, receive, send)
+
+    return routed
 
 
 def _boundary(endpoint: Endpoint) -> Endpoint:
@@ -115,41 +95,6 @@ def _boundary(endpoint: Endpoint) -> Endpoint:
 
 def _text(words: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return PlainTextResponse(f"{words}\n", status_code=status, headers=headers)
-
-
-def _query(request: Request) -> dict[str, str]:
-    """The query, where each name comes once: of two signatures nobody could say which one counts."""
-    pairs = request.query_params.multi_items()
-    if any(count > 1 for count in Counter(name for name, _ in pairs).values()):
-        raise Rejected("a name comes twice in the query")
-    return dict(pairs)
-
-
-async def _body(request: Request) -> bytes:
-    """The raw body. What is over the limit is refused with 413 before it is read any further.
-
-    JSON may be larger than XML; what says JSON and begins like XML is held to the limit of XML.
-    """
-    limit = JSON_LIMIT if _says_json(request.headers) else XML_LIMIT
-    length = request.headers.get("content-length", "0")
-    if len(length) > 18 or int(length) > limit:  # h11 lets nothing but digits through
-        raise _too_large(limit)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > XML_LIMIT and bytes(body[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-            limit = XML_LIMIT
-        if len(body) > limit:
-            raise _too_large(limit)
-    return bytes(body)
-
-
-def _too_large(limit: int) -> Rejected:
-    return Rejected(f"more than {limit // 1024} KiB", status=413)
-
-
-def _says_json(headers: Mapping[str, str]) -> bool:
-    return "json" in headers.get("content-type", "").lower()
 
 
 class Server:

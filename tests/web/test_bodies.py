@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregator.web.server import JSON_LIMIT, XML_LIMIT
+from aggregator.web.receiving import JSON_LIMIT, XML_LIMIT
 from tests.conftest import NOW
 from tests.web.site import (
     APP_SECRET,

@@ -22,7 +22,8 @@ from sqlalchemy import Connection, event
 
 from aggregator.metrics import Metrics
 from aggregator.web.callbacks import Callbacks
-from aggregator.web.server import JSON_LIMIT, Server, site
+from aggregator.web.receiving import JSON_LIMIT
+from aggregator.web.server import Server, site
 from connectors.push import PushAccount, PushOptions
 from connectors.push.item import FIELDS
 from storage import history
