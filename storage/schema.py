@@ -21,9 +21,10 @@ from storage.columns import (
     an_int,
     metadata,
 )
+from storage.schema_corrections import correction
 from storage.schema_watch import checkup, trouble
 
-__all__ = ["checkup", "metadata", "trouble"]
+__all__ = ["checkup", "correction", "metadata", "trouble"]
 
 BACKFILL = "#backfill"  # what the name of a stream's lane of history ends in
 

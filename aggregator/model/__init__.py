@@ -1,5 +1,6 @@
 """The vocabulary: what the daemon passes around. Times are aware UTC; ids of ours are 63-bit ints."""
 
+from aggregator.model.correction import Corrected, Correction, corrected
 from aggregator.model.decision import Decision, Fill, Known, KnownConversation, Seen, Version
 from aggregator.model.message import (
     AS_OF,
@@ -51,6 +52,8 @@ __all__ = [
     "Contact",
     "Conversation",
     "ConversationState",
+    "Corrected",
+    "Correction",
     "Decision",
     "Delivery",
     "DeliveryState",
@@ -78,4 +81,5 @@ __all__ = [
     "StoredMessage",
     "Verdict",
     "Version",
+    "corrected",
 ]
