@@ -117,16 +117,19 @@ class Windows:
     """Calls per endpoint and caller in windows of `length_s`, as the x-rate-limit headers tell them.
 
     `resets`: ok, past (a reset that has been, as broken gateways send), or missing (no such headers).
+    `over`: calls that were one too many.
     """
 
     length_s: float = 900.0
     resets: str = "ok"
+    over: int = 0
     _open: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def take(self, name: str, limit: int, now_s: float) -> bool:
         """Count a call; False if the window has no call left."""
         start, used = self._window(name, now_s)
         if used >= limit:
+            self.over += 1
             return False
         self._open[name] = (start, used + 1)
         return True
