@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aggregator.model import (
+    AS_OF,
     UNDELIVERED,
     Backfill,
     Contact,
@@ -113,7 +114,7 @@ class _Intake:
             read[message.key] = message if earlier is None else newer(earlier, message)
         for key, message in read.items():
             if (before := self.known.seen.get(key)) is not None:
-                self._again(as_it_is(message, before), before)
+                self._again(as_it_is(message, before), before, listed=AS_OF in message.marks)
         unseen = [one for key, one in read.items() if key not in self.known.seen]
         fresh = [as_it_is(one, None) for one in sorted(unseen, key=self._order)]
         self._judge_all(fresh)
@@ -141,7 +142,7 @@ class _Intake:
         number = int(native) if native.isascii() and native.isdigit() and len(native) < 40 else 0
         return clamped(message.sent_at, self.now), number, native
 
-    def _again(self, message: Message, before: Seen) -> None:
+    def _again(self, message: Message, before: Seen, *, listed: bool) -> None:
         """A repeat, unless it was edited, withdrawn or restored since."""
         withdrawn = (
             message.deleted_at is not None
@@ -160,7 +161,7 @@ class _Intake:
             and (before.edited_at is None or whole_ms(message.edited_at) > before.edited_at)
         )
         if not withdrawn:
-            self._fill(message, before)
+            self._fill(message, before, listed=listed)
         # Its end was told before its words: they are kept, and it stays withdrawn.
         late = before.deleted_at is not None and before.text is None and message.text is not None
         if not (withdrawn or edited or restored or late):
@@ -194,13 +195,16 @@ class _Intake:
                 for entry in draft.entries
             ]
 
-    def _fill(self, message: Message, before: Seen) -> None:
-        """What a callback did not tell, a list may: the author's name, a link, when it was first written."""
+    def _fill(self, message: Message, before: Seen, *, listed: bool) -> None:
+        """What a callback did not tell, a list may: the author's name, a link, when it was first written.
+
+        What hung on a message before an edit may be gone since, unless it is listed so now.
+        """
         told = {
             "name": message.author is not None and message.author.name is not None,
             "url": message.url is not None,
             "time": message.sent_at is not None and "time.edit" not in message.marks,
-            "attachments": bool(message.attachments),
+            "attachments": bool(message.attachments) and (listed or before.edited_at is None),
         }
         lacked = frozenset(what for what in before.lacks if told[what])
         if not lacked:

@@ -208,7 +208,7 @@ def _lacks(row: Row[Any]) -> frozenset[str]:
         "name": row.author_id is not None and row.author_name is None,
         "url": row.url is None,
         "time": "time.edit" in message_rows.unwords(row.marks),
-        "attachments": row.attachments == "[]" and row.edited_at is None,
+        "attachments": row.attachments == "[]",
     }
     return frozenset(what for what, missing in lacks.items() if missing)
 

@@ -57,6 +57,8 @@ def test_what_hangs_on_a_message_and_was_not_told_is_filled_in_unless_an_edit_to
     edited = replace(LISTED, text="没有了", edited_at=NOW + timedelta(seconds=9))
     row = read(house, edited, sticker)
     assert row["attachments"] == []
+    row = read(house, replace(sticker, text="没有了", edited_at=NOW, marks=("as.of",)))
+    assert [one["kind"] for one in row["attachments"]] == ["sticker"]
 
 
 def test_what_is_known_is_not_replaced_by_another_reading(house: House) -> None:

@@ -119,8 +119,7 @@ class Hooks:
         if verb != "remove":
             told["message"] = comment.message or ""
             told["post"] = {"id": comment.post.id, "permalink_url": comment.post.url}
-            if comment.attachment in ("image", "sticker", "video"):
-                key = "video" if comment.attachment == "video" else "photo"
+            if key := {"image": "photo", "video": "video"}.get(comment.attachment or ""):
                 told[key] = attachment_url(comment)
         self._change("ratings" if "_" not in comment.post.id else "feed", told, at)
 

@@ -243,6 +243,10 @@ def _attachments(value: dict[str, Any]) -> tuple[Attachment, ...]:
         kind = {"photo": "image", "video": "video"}.get(str(value.get("item")), "link")
         media = native(value.get("photo_id")) or native(value.get("video_id"))
         found.append(Attachment(kind, url=link, media_id=media))
+    event = native(value.get("event_id"))
+    story = name(value.get("story"))
+    if not found and (event or (story and not value.get("message"))):
+        found.append(Attachment("card", title=story or "event", media_id=event))
     return tuple(found)
 
 

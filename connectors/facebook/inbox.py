@@ -25,7 +25,7 @@ SETTLED_MS = 60_000
 PASSES = 5
 MESSAGE_FIELDS = "id,created_time,from,to,message,attachments,sticker,shares,tags,is_unsupported"
 _BARE = {"id", "created_time"}
-FIELDS = "id,updated_time,link,participants,messages.limit({}){{" + MESSAGE_FIELDS + "}}"
+FIELDS = "id,updated_time,link,participants,messages.limit({}){{{}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], Inbo
             box.page_id,
             "conversations",
             walk.position,
-            fields=FIELDS.format(inside),
+            fields=FIELDS.format(inside, _message_fields(box)),
             limit=THREADS,
             **({"platform": box.platform} if box.platform != "facebook" else {}),
         )
@@ -168,7 +168,7 @@ def _more_of_thread(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message
     thread = at.todo[0]
     try:
         listed = box.graph.edge(
-            thread.id, "messages", thread.position, fields=MESSAGE_FIELDS, limit=100
+            thread.id, "messages", thread.position, fields=_message_fields(box), limit=100
         )
     except (Missing, Forbidden):
         if thread.position is not None:  # the message that it named is gone: from the newest again
@@ -180,6 +180,11 @@ def _more_of_thread(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message
     if untold is None and not ended(replace(walk, first=False), listed, times):
         rest = (replace(thread, position=listed.next), *rest)
     return _messages(listed, box, thread), replace(at, todo=rest, cut=_cut(at, walk, untold))
+
+
+def _message_fields(box: Box) -> str:
+    """Stories are Instagram's."""
+    return f"{MESSAGE_FIELDS},story" if box.platform == "instagram" else MESSAGE_FIELDS
 
 
 def _told(box: Box, listed: Listed) -> tuple[Listed, int | None]:

@@ -92,8 +92,8 @@ def remark_message(
 ) -> Message:
     """A comment on Instagram, under what `us` posted; `over`: the comment that it answers."""
     marks: list[str] = []
-    person = mapping(raw.get("from")) or {"username": raw.get("username")}
-    author = author_of(person)
+    person = mapping(raw.get("from")) or mapping(raw.get("user"))
+    author = author_of({"username": raw.get("username"), **person})
     if author is None or author.native_id is None:
         marks.append("author.missing")
     writer = author.native_id if author else None
