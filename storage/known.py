@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, case, func, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, case, func, select
 
 from aggregator.model import (
     UNDELIVERED,
@@ -203,7 +203,7 @@ def _seen(
     return seen, replied
 
 
-def _lacks(row: Row[Any]) -> frozenset[str]:
+def _lacks(row: Any) -> frozenset[str]:
     lacks = {
         "name": row.author_id is not None and row.author_name is None,
         "url": row.url is None,
