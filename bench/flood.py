@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 MOST = 200  # connections of a kind; where all are busy the call waits, and its time runs
+FRESH_S = 2.0  # a connection that was not used for so long is not used again
+Open = tuple[asyncio.StreamReader, asyncio.StreamWriter, float]
 BODY = "你们的客服电话一直打不通，申请退款五天了还没到账"
 
 
@@ -33,7 +35,7 @@ class Stream:
 class Load:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan
-        self._idle: dict[str, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+        self._idle: dict[str, list[Open]] = {}
         self.lines: list[str] = []
 
     async def run(self) -> None:
@@ -59,21 +61,28 @@ class Load:
         async with room:
             idle = self._idle[stream.kind]
             try:
-                connection = idle.pop() if idle else await self._connect()
-                reader, writer = connection
+                reader, writer = await self._connection(idle)
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
                 await reader.readexactly(length)
                 status = int(head.split(b" ", 2)[1])
                 done = time.monotonic()
-                idle.append(connection)
+                idle.append((reader, writer, done))
             except (OSError, asyncio.IncompleteReadError):
                 status, done = 0, time.monotonic()
         took = (done - at) * 1000
         self.lines.append(f"{stream.kind} {took:.3f} {status} {done:.6f} {nonce}")
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connection(
+        self, idle: list[Open]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The one that was used last; none that the server may be about to close."""
+        while idle:
+            reader, writer, used = idle.pop()
+            if time.monotonic() - used < FRESH_S:
+                return reader, writer
+            writer.close()
         return await asyncio.open_connection("127.0.0.1", self._plan["port"])
 
     def _request(self, stream: Stream, number: int) -> tuple[bytes, bytes, str]:
