@@ -262,6 +262,8 @@ def _store(connection: Connection, decision: Decision, now: datetime) -> None:
         message_raw,
         [message_rows.raw_row(m.id, m.message.raw, now) for m in messages if m.message.raw],
     )
+    for failed in (one for one in messages if UNDELIVERED in one.message.marks):
+        never_arrived(connection, failed.id, ", ".join(failed.message.marks))
     for version in decision.versions:
         _new_version(connection, version, now)
     for fill in decision.fills:

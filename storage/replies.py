@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from aggregator.model import Conversation, Direction, StoredMessage
 from storage import conversation_rows, message_rows
@@ -111,7 +111,8 @@ def end_reply(
 
 
 def never_arrived(connection: Connection, message_id: int, reason: str) -> None:
-    """The platform says that this message of ours, which it had taken, reached nobody."""
+    """The platform says that this message of ours, which it had taken, reached nobody: also where it is all
+    that we know of an answer, and the key that we gave it is its id there."""
     told = (
         select(message.c.account, message.c.native_id).where(message.c.id == message_id).subquery()
     )
@@ -119,8 +120,8 @@ def never_arrived(connection: Connection, message_id: int, reason: str) -> None:
         update(reply)
         .where(
             reply.c.account == told.c.account,
-            reply.c.native_id == told.c.native_id,
-            reply.c.state == ReplyState.SENT,
+            or_(reply.c.native_id == told.c.native_id, reply.c.key == told.c.native_id),
+            reply.c.state != ReplyState.REFUSED,
         )
         .values(state=ReplyState.REFUSED, reason=clean(reason))
     )

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from aggregator.errors import Unavailable
 from aggregator.model import Attachment, Author, Direction, Message, Page
 from storage import history, schema
 from storage.cards import load_card
 from storage.engine import Database
-from storage.replies import ReplyState
+from storage.replies import ReplyState, replies_to
 from tests.conftest import NOW
 from tests.fakes import FakeConnector, House, said
 from tests.test_replying import Answering, asked, replier
@@ -177,3 +178,18 @@ def test_an_answer_from_here_that_did_not_arrive_may_be_sent_again(house: House)
     read(house, (gone,))
     assert us.reply(id, "马上为您处理", "小林").state is ReplyState.SENT
     assert len(connector.sent) == 2
+
+
+def test_an_answer_of_unknown_outcome_that_did_not_arrive_may_be_sent_again(house: House) -> None:
+    connector = Answering(troubles=(Unavailable("cut", maybe_done=True),))
+    id = asked(house, connector)
+    us = replier(house, connector)
+    assert us.reply(id, "马上为您处理", "小林").state is ReplyState.UNKNOWN
+    with house.db.read() as conn:
+        [row] = replies_to(conn, [id], states=[ReplyState.UNKNOWN])
+    gone = replace(FAILED, native_id=row.key, author=Author("us"))
+    read(house, (gone,))
+    with house.db.read() as conn:
+        [row] = replies_to(conn, [id], states=list(ReplyState))
+    assert (row.state, row.reason) == (ReplyState.REFUSED, ", ".join(WHY))
+    assert us.reply(id, "马上为您处理", "小林").state is ReplyState.SENT

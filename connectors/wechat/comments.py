@@ -52,6 +52,11 @@ class Standing:
             gone if isinstance(gone, str) else "",
         )
 
+    def with_shown(self, numbers: set[int]) -> Standing:
+        """What stands on a page stands there, whether or not all pages were read."""
+        here = spans.told(spans.read(self.here) | numbers)
+        return replace(self, here=here, gone=spans.told(spans.read(self.gone) - numbers) or "")
+
     def told(self) -> list[Any]:
         return [self.total, self.whole_at, self.here, self.gone]
 
@@ -139,6 +144,8 @@ def page(cursor: str | None, watched: Watched, ask: Ask, now: datetime) -> Page:
     total = integer(found.get("total"))
     before = at.known.get(str(article)) or Standing(-1, 0)
     messages = _messages(listed, article, spans.read(before.gone), now)
+    before = before.with_shown({one for one in map(number_of, listed) if one is not None})
+    at = replace(at, known={**at.known, str(article): before})
     whole = at.begin > 0 or total != before.total
     whole = whole or second - before.whole_at >= WHOLE_EVERY.total_seconds()
     if not whole:

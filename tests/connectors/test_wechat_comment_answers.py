@@ -266,3 +266,36 @@ def test_what_is_no_set_of_numbers_is_an_empty_one(text: Any) -> None:
 )
 def test_only_a_plain_number_is_followed(id: Any, number: int | None) -> None:
     assert number_of({"user_comment_id": id}) == number
+
+
+def test_what_only_a_first_page_has_shown_again_may_still_be_seen_to_go(place: Place) -> None:
+    place.write("来来去去")
+    place.write("一直都在")
+    place.read()
+    place.there.comments.withdraw(ARTICLE, 0)
+    assert gone(place.read()) == ["0"]
+    place.there.comments.restore(ARTICLE, 0)
+    place.there.comments.withdraw(ARTICLE, 1)  # the number is as it was: one page is read
+    assert [one.restored_at is not None for one in place.read()] == [True]
+    place.there.comments.withdraw(ARTICLE, 0)
+    place.there.comments.restore(ARTICLE, 1)
+    place.read()
+    assert gone(place.read(minutes=60)) == ["0"]
+
+
+def test_a_comment_that_came_between_two_pages_is_seen_to_go(place: Place) -> None:
+    for number in range(60):
+        place.write(f"第 {number} 条")
+    place.read()
+    place.now.on(minutes=60)
+    first = place.daemon.account.poll("comments", place.daemon.cursors["comments"])
+    late = place.write("中途来的")
+    place.daemon.cursors["comments"] = first.cursor
+    walk(place.daemon)
+    place.now.on(minutes=10)
+    page = place.daemon.account.poll("comments", place.daemon.cursors["comments"])
+    assert page.messages[0].native_id.endswith(f"/{late}")
+    place.there.comments.withdraw(ARTICLE, late)
+    place.daemon.cursors["comments"] = page.cursor
+    found = [*walk(place.daemon), *place.read(minutes=10), *place.read(minutes=60)]
+    assert gone(found) == [str(late)]
