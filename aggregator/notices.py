@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aggregator.model import Delivery, Notice, NoticeKind
+from aggregator.model import Delivery, Notice, NoticeKind, Rung
 from aggregator.triage.ruleset import Ruleset
 from storage.engine import Database
 from storage.outbox import load_card, load_said, receipt
@@ -39,6 +39,8 @@ class Notices:
             text=delivery.text,
             since=delivery.created_at,
         )
+        if delivery.kind in (NoticeKind.WARNING, NoticeKind.ESCALATION) and delivery.text:
+            notice = replace(notice, text=None, rung=Rung.of_json(delivery.text))
         if delivery.conversation_id is None:
             return notice
         said = None

@@ -78,7 +78,7 @@ def breach_due(
         connection,
         clock_event,
         [
-            (id, kind, cycle, seq, "breach", due_at, None, None)
+            (id, kind, cycle, seq, "breach", due_at, None, None, None, None)
             for id, kind, cycle, due_at, seq in late
         ],
     )

@@ -49,6 +49,9 @@ def conversation_row(c: Conversation, version: int) -> Values:
         opt_ms(c.reply_window_closes_at),
         version,
         c.reply_window_left,
+        c.claimed_by,
+        opt_ms(c.claimed_at),
+        opt_ms(c.window_look_at),
     )
 
 
@@ -78,6 +81,9 @@ def conversation(row: Row[Any]) -> Conversation:
         closed_at=opt_time(row.closed_at),
         reply_window_closes_at=opt_time(row.reply_window_closes_at),
         reply_window_left=row.reply_window_left,
+        claimed_by=row.claimed_by,
+        claimed_at=opt_time(row.claimed_at),
+        window_look_at=opt_time(row.window_look_at),
         version=row.version,
     )
 
@@ -103,12 +109,24 @@ def clock_row(conversation_id: int, c: Clock) -> Values:
         c.wall_ms,
         int(c.late_ingest),
         int(c.clamped),
+        opt_ms(c.look_at),
     )
 
 
 def event_rows(conversation_id: int, c: Clock) -> list[Values]:
     return [
-        (conversation_id, c.kind, c.cycle, seq, e.event, to_ms(e.at), e.cause, e.reason)
+        (
+            conversation_id,
+            c.kind,
+            c.cycle,
+            seq,
+            e.event,
+            to_ms(e.at),
+            e.cause,
+            e.reason,
+            e.by,
+            e.way,
+        )
         for seq, e in enumerate(c.events)
     ]
 
@@ -130,6 +148,7 @@ def clock(row: Row[Any], events: Sequence[ClockEvent]) -> Clock:
         wall_ms=row.wall_ms,
         late_ingest=bool(row.late_ingest),
         clamped=bool(row.clamped),
+        look_at=opt_time(row.look_at),
         events=tuple(events),
     )
 
@@ -154,6 +173,7 @@ def delivery_row(d: Delivery) -> Values:
         d.text,
         int(d.unsure),
         0,
+        d.held_by,
     )
 
 
@@ -176,4 +196,5 @@ def delivery(row: Row[Any]) -> Delivery:
         reason=row.reason,
         text=row.text,
         unsure=bool(row.unsure),
+        held_by=row.held_by,
     )

@@ -156,7 +156,7 @@ def clocks_of(connection: Connection, ids: Collection[int]) -> defaultdict[int, 
     events: defaultdict[tuple[int, str, int], list[ClockEvent]] = defaultdict(list)
     for row in connection.execute(_EVENTS, {"ids": ids}):
         events[row.conversation_id, row.kind, row.cycle].append(
-            ClockEvent(row.event, from_ms(row.at), row.cause, row.reason)
+            ClockEvent(row.event, from_ms(row.at), row.cause, row.reason, row.by, row.way)
         )
     found: defaultdict[int, list[Clock]] = defaultdict(list)
     for row in connection.execute(_CLOCKS, {"ids": ids}):

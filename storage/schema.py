@@ -22,9 +22,10 @@ from storage.columns import (
     metadata,
 )
 from storage.schema_corrections import correction
+from storage.schema_told import act, silence
 from storage.schema_watch import checkup, trouble
 
-__all__ = ["checkup", "correction", "metadata", "trouble"]
+__all__ = ["act", "checkup", "correction", "metadata", "silence", "trouble"]
 
 BACKFILL = "#backfill"  # what the name of a stream's lane of history ends in
 
@@ -245,6 +246,9 @@ conversation = a_table(
     an_int("reply_window_closes_at"),
     an_int("version", null=False),
     an_int("reply_window_left"),
+    a_text("claimed_by"),
+    an_int("claimed_at"),
+    an_int("window_look_at"),  # when the reply window is next looked at; null: nothing to warn of
 )
 # Conditions of partial indexes: SQLite uses them only where a statement has the very words.
 NOT_CLOSED = conversation.c.state != literal_column("'closed'")
@@ -255,6 +259,13 @@ Index(
     unique=True,
     sqlite_where=NOT_CLOSED,
     postgresql_where=NOT_CLOSED,
+)
+WINDOW_LOOKED_AT = conversation.c.window_look_at.is_not(None)
+Index(
+    "ix_conversation_window_look_at",
+    conversation.c.window_look_at,
+    sqlite_where=WINDOW_LOOKED_AT,
+    postgresql_where=WINDOW_LOOKED_AT,
 )
 Index(
     "ix_conversation_account_root",
@@ -282,10 +293,13 @@ clock = a_table(
     an_int("wall_ms"),
     a_flag("late_ingest"),
     a_flag("clamped"),
+    an_int("look_at"),  # when the next rung of its ladder may be due; null: none is left
     rowid=False,
 )
 RUNNING = clock.c.outcome.is_(None)
 Index("ix_clock_running", clock.c.due_at, sqlite_where=RUNNING, postgresql_where=RUNNING)
+LOOKED_AT = clock.c.look_at.is_not(None)
+Index("ix_clock_look_at", clock.c.look_at, sqlite_where=LOOKED_AT, postgresql_where=LOOKED_AT)
 
 clock_event = a_table(
     "clock_event",
@@ -297,6 +311,8 @@ clock_event = a_table(
     an_int("at", null=False),
     an_int("cause"),
     a_text("reason"),
+    a_text("by"),
+    a_text("way"),
     rowid=False,
 )
 
@@ -341,6 +357,7 @@ delivery = a_table(
     a_text("text"),
     a_flag("unsure"),
     a_flag("in_flight"),  # a sender has it in hands, or died with it
+    a_text("held_by"),  # `quiet:night`, `silence:12`, `incident:7`
     UniqueConstraint("key"),
     Index("ix_delivery_conversation_id_id", "conversation_id", "id"),
 )
@@ -360,6 +377,14 @@ Index(
     delivery.c.id,
     sqlite_where=PENDING,
     postgresql_where=PENDING,
+)
+HELD = delivery.c.state == literal_column("'held'")
+Index(
+    "ix_delivery_held",
+    delivery.c.destination,
+    delivery.c.id,
+    sqlite_where=HELD,
+    postgresql_where=HELD,
 )
 DEAD = delivery.c.state == literal_column("'dead'")
 Index("ix_delivery_dead", delivery.c.id, sqlite_where=DEAD, postgresql_where=DEAD)

@@ -19,8 +19,9 @@ from aggregator.model.message import (
     Quota,
     ReplyWindow,
 )
-from aggregator.model.notice import Card, Notice, Receipt, Said
+from aggregator.model.notice import Card, Notice, Receipt, Rung, Said
 from aggregator.model.stored import (
+    Act,
     Aim,
     Clock,
     ClockEvent,
@@ -41,6 +42,7 @@ __all__ = [
     "AS_OF",
     "UNDELIVERED",
     "Accepted",
+    "Act",
     "Aim",
     "Attachment",
     "Author",
@@ -76,6 +78,7 @@ __all__ = [
     "Quota",
     "Receipt",
     "ReplyWindow",
+    "Rung",
     "Said",
     "Seen",
     "StoredMessage",

@@ -58,6 +58,9 @@ class Conversation:
     closed_at: datetime | None = None
     reply_window_closes_at: datetime | None = None
     reply_window_left: int | None = None
+    claimed_by: str | None = None
+    claimed_at: datetime | None = None
+    window_look_at: datetime | None = None  # when its reply window is next looked at
     version: int = 0  # 0: not stored yet; a write names the version that it was decided on
 
 
@@ -90,12 +93,35 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClockEvent:
-    """`event`: activate pause resume fulfil breach cancel retarget. `cause`: a message of ours, if one."""
+    """`event`: activate pause resume fulfil breach cancel retarget. `cause`: a message of ours, if one.
+
+    `by` and `way`: the person, and how (see `Act`), where it was somebody's act.
+    """
 
     event: str
     at: datetime
     cause: int | None = None
     reason: str | None = None
+    by: str | None = None
+    way: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person, or the daemon (`by` is `inboxd`), did with a conversation.
+
+    `what`: claimed released resolved waiting reopened not_needed closed priority acknowledged …; `way`:
+    command, slack, ticket, reply, decay; `value`: the priority that was set.
+    """
+
+    id: int
+    conversation_id: int
+    at: datetime
+    what: str
+    by: str
+    way: str
+    value: str | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +143,7 @@ class Clock:
     wall_ms: int | None = None
     late_ingest: bool = False
     clamped: bool = False
+    look_at: datetime | None = None  # when the next rung of its ladder may be due
     events: tuple[ClockEvent, ...] = ()
 
 
@@ -132,6 +159,11 @@ class NoticeKind(StrEnum):
     CARD = "card"  # the conversation, as it stands now: created once, then edited in place
     MESSAGE = "message"  # one message, under the card
     DIGEST = "digest"  # several conversations in one
+    WARNING = "warning"  # a deadline or a reply window comes near: under the card
+    ESCALATION = "escalation"  # a rung of the ladder: the card where there is none, and to the room
+    SUMMARY = "summary"  # what waits above a destination's limit: one card, edited as it drains
+    INCIDENT = "incident"  # a spike: one card, edited as it grows, and its end
+    REPORT = "report"  # the figures of a day or a week
     OPS = "ops"  # the daemon speaks of itself
 
 
@@ -154,8 +186,9 @@ class Delivery:
     external_id: str | None = None
     url: str | None = None
     reason: str | None = None
-    text: str | None = None  # ops and digest only
+    text: str | None = None  # ops: the words; of the newer kinds: their facts, as JSON
     unsure: bool = False  # an earlier attempt may have arrived: look before sending again
+    held_by: str | None = None  # `quiet:night`, `silence:12`, `incident:7`
 
 
 @dataclass(frozen=True, slots=True)
