@@ -317,8 +317,9 @@ def _new_version(connection: Connection, version: Version, now: datetime) -> Non
         values |= {
             "text": None if m.text is None else clean(m.text),
             "quoted": None if m.quoted is None else clean(m.quoted),
-            "attachments": message_rows.attachments_text(m.attachments),
         }
+        if m.attachments or "time.edit" not in m.marks:  # a callback tells the new words alone
+            values["attachments"] = message_rows.attachments_text(m.attachments)
         if m.edited_at is not None:  # what is shown again was edited all the same
             values["edited_at"] = to_ms(m.edited_at)
     if version.verdict is not None:

@@ -61,6 +61,14 @@ def test_what_hangs_on_a_message_and_was_not_told_is_filled_in_unless_an_edit_to
     assert [one["kind"] for one in row["attachments"]] == ["sticker"]
 
 
+def test_a_callback_that_tells_only_new_words_takes_nothing_away(house: House) -> None:
+    picture = replace(LISTED, attachments=(Attachment("image", "https://site.example/1.jpg"),))
+    at = NOW + timedelta(seconds=9)
+    row = read(house, picture, replace(PUSHED, text="改", edited_at=at, marks=("time.edit",)))
+    assert row["text"] == "改"
+    assert [one["kind"] for one in row["attachments"]] == ["image"]
+
+
 def test_what_is_known_is_not_replaced_by_another_reading(house: House) -> None:
     other = replace(
         LISTED, author=Author("c1", "别人"), url="https://site.example/else", text="别的"

@@ -228,7 +228,7 @@ def _visited(
         if at.restarts >= MOST_RESTARTS:  # due again in the next turn: it counts as not visited
             return [], replace(at, walk=None, restarts=0, todo=at.todo[1:])
         # The comment that the position named was deleted: from the newest again.
-        again = replace(walk, position=None, top=None)
+        again = replace(walk, position=None, top=None, found=0)
         return [], replace(at, walk=again, restarts=at.restarts + 1)
     except Forbidden:
         if at.read or not post_id.startswith(f"{page_id}_"):
@@ -240,7 +240,7 @@ def _visited(
         comment_message(raw, page_id=page_id, post_id=post_id, post_author=post.author)
         for raw in listed.data
     ]
-    if walk.position is None:
+    if walk.found == 0:  # a page may be empty, and a next one there
         hidden = [raw.get("is_hidden") is True for raw in listed.data]
         told = watch.compare(
             post.known,

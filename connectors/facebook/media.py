@@ -66,6 +66,7 @@ class MediaCursor:
     todo: tuple[str, ...] = ()
     position: dict[str, str] | None = None
     pages: int = 0
+    found: int = 0
     fresh: int = 0
     top: int = 0
     below: tuple[tuple[str, str, dict[str, str] | None], ...] = ()
@@ -177,7 +178,7 @@ def _visited(
         )
     except Missing:
         if at.position is not None:  # the comment that it named is gone: from the newest again
-            return [], replace(at, position=None, pages=0, fresh=0)
+            return [], replace(at, position=None, pages=0, found=0, fresh=0)
         missing = tuple((media_id, one) for one in medium.known)
         left = {one: medium for one, medium in at.media.items() if one != media_id}
         at = replace(at, doubted=(*at.doubted, *missing)[: watch.DOUBTS])
@@ -193,7 +194,7 @@ def _visited(
         (remark_message(raw, us=us, media_id=media_id, url=medium.url, over=over), raw)
         for raw, over in rows
     ]
-    if at.position is None:
+    if at.found == 0:
         hidden = [(message, raw.get("hidden") is True) for message, raw in found]
         whole = listed.next is None
         told = watch.compare(medium.known, hidden, whole=whole, at=listed.at, pushed=pushed)
@@ -214,6 +215,7 @@ def _visited(
     at = replace(
         at,
         pages=at.pages + 1,
+        found=at.found + len(rows),
         fresh=at.fresh + sum(1 for time in times if medium.high is None or time > medium.high),
         top=max([at.top, *times]),
         below=tuple((media_id, over, position) for over, position in below),
@@ -280,7 +282,7 @@ def _verified(graph: PageGraph, at: MediaCursor) -> tuple[Message | None, MediaC
 
 def _left(at: MediaCursor) -> MediaCursor:
     """Done with the media at hand, for this turn."""
-    return replace(at, todo=at.todo[1:], position=None, pages=0, fresh=0, top=0)
+    return replace(at, todo=at.todo[1:], position=None, pages=0, found=0, fresh=0, top=0)
 
 
 def _page(messages: Iterable[Message], at: MediaCursor) -> Page:

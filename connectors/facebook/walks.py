@@ -144,7 +144,7 @@ def read_edges_cursor(text: str | None) -> EdgesCursor:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """One page of one edge, and where the stream stands then. `newest`: it was the first page of a walk."""
+    """One page of one edge, and where the stream stands then. `newest`: the first of a walk that may hold any."""
 
     raws: list[dict[str, Any]]
     cursor: EdgesCursor
@@ -169,13 +169,13 @@ def poll_edges(
     edge = edges[at.edge]
     high = at.high.get(edge.name)
     walk = at.walk or begin(high, now, first=at.first, history=history, overlap_ms=edge.overlap_ms)
-    newest = walk.position is None
+    first, newest = walk.position is None, walk.found == 0
     more = at.edge + 1 < len(edges)
     try:
         listed = graph.edge(page_id, edge.name, walk.position, fields=edge.fields, limit=100)
     except Missing:
-        if not newest:  # the entry that it named was deleted: from the newest again
-            again = replace(walk, position=None, top=None)
+        if not first:  # the entry that it named was deleted: from the newest again
+            again = replace(walk, position=None, top=None, found=0)
             return Polled([], replace(at, walk=again), history, edge)
         if not edge.optional:
             raise

@@ -132,6 +132,7 @@ def _in_order(events: Sequence[tuple[Message, datetime | None]]) -> Iterator[Mes
             sent_at=first.sent_at,
             url=message.url or first.url,
             reply_to=message.reply_to or first.reply_to,
+            attachments=message.attachments or (() if message.deleted_at else first.attachments),
             marks=tuple(mark for mark in message.marks if mark != "time.edit"),
         )
 
