@@ -25,6 +25,7 @@ TWINS = frozenset(
     {"statuses/mentions", "comments/mentions", "comments/to_me", "comments/reply"}
     | {"messages/reply"}
 )
+_TWIN = "/biz.json"  # those are not counted among the user's calls
 _IP_LIMIT, _BY_ADDRESS = 10004, 10022
 _RATE = frozenset({10022, 10023, 10024})
 _AUTH = frozenset({10006, 10013, 21301, 21327, 21332, *range(21314, 21320)})
@@ -109,7 +110,7 @@ class Api:
 
     def _url(self, host: str, path: str) -> str:
         if self._commercial and path in TWINS:
-            return f"https://{COMMERCIAL}/2/{path}/biz.json"
+            return f"https://{COMMERCIAL}/2/{path}{_TWIN}"
         return f"https://{host}/2/{path}.json"
 
     def _ask(self, method: str, url: str, **more: Any) -> requests.Response:
@@ -127,16 +128,22 @@ class Api:
             reason = f"Weibo answers {code}: {_plain(mapping(found).get('error'))}"
             if free and code in _RATE:
                 raise Unavailable(reason)
-            self._explain(code, reason, writing=writing, status=response.status_code)
+            twin = place(response.url).endswith(_TWIN)
+            self._explain(
+                code, reason, writing=writing, status=response.status_code, counted=not twin
+            )
         outcome(response, remedy=self._link())
         if found is None:
             where = place(response.url)
             raise Unavailable(f"{response.status_code} without JSON from {where}", maybe_done=True)
         return found
 
-    def _explain(self, code: int, reason: str, *, writing: bool, status: int) -> NoReturn:
+    def _explain(
+        self, code: int, reason: str, *, writing: bool, status: int, counted: bool
+    ) -> NoReturn:
         if code in _RATE:
-            self._limited(code)
+            if counted or code == _BY_ADDRESS:
+                self._limited(code)
             wait_s = self._reset_s()
             by_hour = code == _BY_ADDRESS  # whatever the period of the user's calls is
             raise RateLimited(reason, retry_after_s=min(wait_s, _WAIT_S) if by_hour else wait_s)

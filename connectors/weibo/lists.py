@@ -17,9 +17,10 @@ from connectors.weibo.messages import comment, original, status
 from connectors.weibo.planner import Planner
 from connectors.weibo.recent import Recent
 from connectors.weibo.walk import AGAIN, AGAIN_ITEMS, FIRST_PAGES, Walk, id_at, seconds_of
-from connectors.weibo.withdrawn import HIDDEN, SHOWN, Withdrawn, tombstone
+from connectors.weibo.withdrawn import BATCH, HIDDEN, SHOWN, Withdrawn, tombstone
 
 LISTED = 2000  # items; no list of Weibo's is said to go further back
+ASKED = 3  # posts that were known: whether a list forgot them, or their authors took them back
 ENDS = 3  # more than so many missing at the end of a list were not withdrawn: it ends higher up now
 
 
@@ -153,7 +154,7 @@ class Lists:
         messages += self._originals(stream, found)
         gap = None
         try:
-            gap = self._gap(stream, walk, after) if whole else None
+            gap = self._gap(stream, walk, after, recent) if whole else None
         except RateLimited:
             whole = False
         if (
@@ -215,11 +216,11 @@ class Lists:
                 told += (tombstone(kind, str(id), now, hidden=state == HIDDEN),)
         return told, recent
 
-    def _gap(self, stream: str, before: Walk, after: Walk) -> Gap | None:
+    def _gap(self, stream: str, before: Walk, after: Walk, recent: Recent) -> Gap | None:
         """What lies between the newest that was known and the end of the list, if the list ends above it.
 
-        The newest that was known may have been deleted: so whether anything as old is listed is asked for,
-        and, where nothing is, whether that one is still there. Raises RateLimited while there is no call.
+        What was known may have been deleted: so whether anything as old is listed is asked for, and, where
+        nothing is, whether one of the newest of those is still there. Raises RateLimited while there is no call.
         """
         seen, low = before.seen, after.lowest
         if not before.known or seen is None or low is None or after.going or after.met:
@@ -230,14 +231,23 @@ class Lists:
         found, following = self.listed(stream, {"count": 20, "max_id": seen})
         if found or following:
             return None
-        self._spend(stream)
-        try:
-            states = self.withdrawn.asked(LISTS[stream].kind, [seen])
-        except Rejected:  # not allowed: what is listed is all that is known
-            states = {seen: SHOWN}
-        if states.get(seen) != SHOWN:
+        known = [id for id in recent.ids if id <= seen] or [seen]
+        if not self._any_shown(stream, known):
             return None
         return Gap(_time(seen), _time(low), "Weibo lists nothing older", recoverable=False)
+
+    def _any_shown(self, stream: str, known: list[int]) -> bool:
+        kind = LISTS[stream].kind
+        asked = [known[:BATCH]] if kind is Kind.COMMENT else [[id] for id in known[:ASKED]]
+        for ids in asked:
+            self._spend(stream)
+            try:
+                states = self.withdrawn.asked(kind, ids)
+            except Rejected:  # not allowed: what is listed is all that is known
+                return True
+            if SHOWN in states.values():
+                return True
+        return False
 
     def _spend(self, stream: str) -> None:
         if stream in self._planned and not self._planner.extra():

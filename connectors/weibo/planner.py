@@ -31,6 +31,7 @@ class _List:
     fetched_at: float | None = None
     counter: int | None = None
     called: bool = True  # nothing is known of a list that this process has not read yet
+    going: bool = False  # in a walk: it is known that there is more to read
     before: tuple[float | None, int | None, bool] = (None, None, True)
 
 
@@ -66,8 +67,9 @@ class Planner:
         row = self._learnt(now)
         self._probe(now, row)
         with self._lock:
-            line = self._line(row, now, going=stream if going else None)
             one = self._lists[stream]
+            one.going = going
+            line = self._line(row, now)
 
             def take(calls: Calls) -> Calls | None:
                 if not _affordable(calls):
@@ -149,7 +151,7 @@ class Planner:
 
     # --- what is known --------------------------------------------------------------------------
 
-    def _line(self, row: Calls, now: float, *, going: str | None) -> list[str]:
+    def _line(self, row: Calls, now: float) -> list[str]:
         """The lists that want to be asked, the most urgent first: longest unread, and news counts fourfold."""
         rate = row.rate(now)
         forced_s = min(FORCED_S, len(self._lists) / rate) if rate > 0 else FORCED_S
@@ -158,8 +160,8 @@ class Planner:
             if now - one.asked_at > ASKING_S:
                 continue
             waited = now - one.fetched_at if one.fetched_at is not None else float("inf")
-            if one.called or stream == going:
-                urgency[stream] = waited + _URGENT_S
+            if one.called or one.going:
+                urgency[stream] = waited * 4 + _URGENT_S
             elif self._moved(stream):
                 urgency[stream] = waited * 4
             elif waited >= forced_s:

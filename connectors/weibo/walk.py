@@ -130,11 +130,9 @@ class Walk:
         return replace(walk, below=below)
 
     def _leads_on(self, following: int | None) -> bool:
-        if (
-            following is None
-            or following <= self.since
-            or (self.left is not None and self.left <= 1)
-        ):
+        if following is None or following <= self.since:
+            return False
+        if self.left is not None and self.left <= 1 and following <= self.need:
             return False
         return self.below is None or following < self.below
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -240,6 +241,23 @@ def test_a_page_of_which_all_is_hidden_is_not_the_end_of_the_list() -> None:
             if not page.more:
                 break
         assert found == set(ids[:50]) | set(ids[-100:])
+
+
+def test_hidden_pages_are_walked_through_though_the_walk_has_few_pages() -> None:
+    now = T0 + timedelta(hours=5)
+    ids = [id_at(NOW + n * 60) for n in range(300)]
+    hidden = set(ids[100:280])
+    state = Walk.resume(json.dumps({"seen": ids[0], "scanned": 1}), now, again=1, overlap=1)
+    got: list[int] = []
+    for _ in range(20):
+        window = [id for id in reversed(ids) if state.since < id <= (state.below or 1 << 70)]
+        page, rest = window[:50], window[50:]
+        shown = [id for id in page if id not in hidden]
+        got += shown
+        state = state.after(shown, last=not rest, now=now, following=rest[0] if rest else 0)
+        if not state.going:
+            break
+    assert set(ids[1:]) - hidden <= set(got)
 
 
 @pytest.mark.parametrize("following", [10**30, 7, -5, "x", None, True, [1]])
