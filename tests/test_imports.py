@@ -99,7 +99,7 @@ DOORS = {
     f"aggregator.{name}"
     for name in (
         *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking", "linting"),
-        *("linting",),
+        *("linting", "backtesting", "cli_rules"),
         *("explaining", "exporting", "status", "terminal", "authorizing", "answering", "staging"),
     )
 }
