@@ -14,6 +14,7 @@ BENCHES = {
     "ingest": "Store a page: our share of the bare driver's speed",
     "pickup": "Commit to pick-up",
     "triage": "Judge a message",
+    "backtest": "Judge stored messages again: rules backtest",
     "callback": "Answer a platform that pushes",
     "start": "Start and stop",
     "idle": "Idle",

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from aggregator.model import Match, Priority, Verdict
 from aggregator.triage.reading import LIMIT, Reading
+from aggregator.triage.reasons import DROPPED, SHADOW
 from aggregator.triage.rule import Fired
 from aggregator.triage.sentiment import Mood, label, squeezed
 
@@ -65,7 +66,7 @@ class Merger:
         if outcome.dropped:
             reasons.extend(outcome.dropped)
         if outcome.shadows:
-            reasons.extend([f"shadow, no effect: {fired[at].told()}" for at in outcome.shadows])
+            reasons.extend([f"{SHADOW}{fired[at].told()}" for at in outcome.shadows])
         score, sentiment, mood_told = _score(outcome.sentiment, mood)
         reasons.append(mood_told)
         reasons.append(outcome.told)
@@ -105,7 +106,7 @@ class Merger:
             counted=tuple(places),
             shadows=tuple(at for at, one in enumerate(fired) if one.rule.status == "shadow"),
             dropped=tuple(
-                f"{fired[at].rule.id}: dropped by the final rule {finals}"
+                f"{fired[at].rule.id}: {DROPPED}{finals}"
                 for at in live
                 if at not in places
             ),
