@@ -22,6 +22,7 @@ from aggregator.errors import Unavailable
 from aggregator.escalation import Escalation
 from aggregator.health import Health
 from aggregator.leases import RENEW_S, Leases
+from aggregator.listening import Listener
 from aggregator.metrics import Metrics
 from aggregator.now import utc_now
 from aggregator.ops import OPS, Ops
@@ -31,6 +32,7 @@ from aggregator.ruling import Ruling
 from aggregator.scheduler import Ticker
 from aggregator.settings import Settings
 from aggregator.triage.ruleset import Ruleset
+from connectors.base import Listens
 from connectors.registry import connector_class
 from storage.engine import Database
 from storage.history import prune
@@ -103,6 +105,7 @@ class Daemon:
         self.leases = Leases(self.db, owner)
         self.senders: dict[str, Sender] = {}
         self.pollers: dict[str, Poller] = {}
+        self.listeners: list[Listener] = []
         self.ops = Ops(db=self.db, present=OPS in settings.destinations, now=now, told=self.told)
         self.ruling = Ruling(
             settings.rules,
@@ -161,6 +164,8 @@ class Daemon:
             self.ticker.every(every_s / ceil(every_s / LOOK_S), f"poll:{account}", poller.tick)
             if poller.pushed:
                 self.ticker.every(look_s, f"pushes:{account}", poller.drain)
+        for listener in self.listeners:
+            listener.start()
         if self.pollers:
             self.ticker.every(LOOK_AFTER_S, "health", self.health.tick)
         self.ticker.start()
@@ -188,6 +193,8 @@ class Daemon:
         if self.server is not None:
             self.server.stop(1.0)
         self.ticker.stop()
+        for listener in self.listeners:
+            listener.stop()
         for poller in self.pollers.values():
             poller.stopping.set()
         for sender in self.senders.values():
@@ -257,6 +264,22 @@ class Daemon:
             ops=self.ops,
             metrics=self.metrics,
         )
+        connector = self.pollers[account.name].connector
+        if isinstance(connector, Listens) and connector.listens:
+            self.listeners.append(
+                Listener(
+                    account=account.name,
+                    connector=connector_for(account, self.db, self.now),
+                    leases=self.leases,
+                    wake=lambda stream: self._wake(account.name, stream),
+                    ops=self.ops,
+                    now=self.now,
+                )
+            )
+
+    def _wake(self, account: str, stream: str) -> None:
+        self.pollers[account].wake(stream)
+        self.ticker.hurry(f"poll:{account}")
 
     def _listen(self) -> None:
         from aggregator.web.callbacks import Callbacks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -30,6 +30,7 @@ from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 TIMEOUT_S = (5.0, 20.0)  # connect, and each read
 DEADLINE_S = 30.0  # for a whole answer: a server that drips bytes is cut off
 MAX_BODY = 16 * 1024 * 1024
+MAX_LINE = 1024 * 1024  # of an answer that stays open
 
 
 class Http(requests.Session):
@@ -94,6 +95,28 @@ class Http(requests.Session):
             self._on_response(response)
         return response
 
+    def lines(self, url: str, *, headers: Mapping[str, str], silence_s: float) -> Iterator[bytes]:
+        """GET an answer that stays open: its lines as they come, the empty ones too, until the other side ends it.
+
+        Raises as a request does, and Unavailable where nothing came for `silence_s` or a line is endless.
+        """
+        told = {**headers, "Accept-Encoding": "identity"}
+        prepared = self.prepare_request(requests.Request("GET", url, headers=told))
+        failure = None
+        try:
+            with HTTPAdapter(max_retries=0).send(
+                prepared, stream=True, timeout=(TIMEOUT_S[0], silence_s)
+            ) as response:
+                if not response.ok:
+                    response._content = response.raw.read(MAX_LINE, decode_content=True)
+                if self._on_response is not None:
+                    self._on_response(response)
+                yield from _lines(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            failure = Unavailable(f"{type(error).__name__} at {place(prepared.url)}")
+        if failure is not None:
+            raise failure
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Never: requests would prepare the next request even where it may not send it."""
         return None
@@ -139,6 +162,17 @@ class _Adapter(HTTPAdapter):
             if time.monotonic() > until:
                 raise ReadTimeout("body too slow")
         return bytes(content)
+
+
+def _lines(response: requests.Response) -> Iterator[bytes]:
+    rest = bytearray()
+    while chunk := response.raw.read1(64 * 1024):
+        rest += chunk
+        if len(rest) > MAX_LINE:
+            raise ContentDecodingError("line too long")
+        *whole, last = rest.split(b"\n")
+        rest = last
+        yield from (bytes(line.strip()) for line in whole)
 
 
 def _may_be_done(error: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
@@ -107,6 +107,23 @@ class Metered(Protocol):
 
     def quotas(self) -> tuple[Quota, ...]:
         """As far as it is known from what was asked before; asks nobody. Raises nothing but Unavailable."""
+        ...
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A connector whose platform can tell, over a connection that stays open, which stream has something new.
+
+    It only wakes: what there is comes by `poll`, which goes on by itself.
+    """
+
+    listens: bool  # whether this account is to
+
+    def listen(self) -> Iterator[str | None]:
+        """Connect; then each stream that has something new, None where nothing has for some seconds.
+
+        Ends where the platform ends it. Raises as `poll` does.
+        """
         ...
 
 

@@ -86,6 +86,7 @@ MAY: dict[str, set[str]] = {
     "aggregator.troubles": {"aggregator.model", "aggregator.errors"},
     "aggregator.notices": EDGE,
     "aggregator.poller": EDGE | {"connectors.base"},
+    "aggregator.listening": EDGE,
     "aggregator.dispatcher": EDGE | {"aggregator.destinations.base"},
     "aggregator.escalation": EDGE,
     "aggregator.web": EDGE | {"connectors.base"},
@@ -98,7 +99,7 @@ MAY: dict[str, set[str]] = {
 DOORS = {
     f"aggregator.{name}"
     for name in (
-        *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking", "linting"),
+        *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking"),
         *("linting", "backtesting", "cli_rules"),
         *("explaining", "exporting", "status", "terminal", "authorizing", "answering", "staging"),
     )

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -43,10 +43,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`stream`: pieces instead of a body, each sent as it comes, until they end or the client has gone."""
+
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json; charset=utf-8"
+    stream: Callable[[], Iterator[bytes]] | None = None
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
@@ -248,13 +251,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response_only(given.status)
             self.send_header("Date", format_datetime(owner.now(), usegmt=True))
             self.send_header("Content-Type", given.content_type)
-            self.send_header("Content-Length", str(len(given.body)))
+            if given.stream is None:
+                self.send_header("Content-Length", str(len(given.body)))
+            else:
+                self.close_connection = True  # nothing else says where it ends
             if self.close_connection:
                 self.send_header("Connection", "close")
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body[: len(body) // 2] if half else body)
+            for piece in given.stream() if given.stream is not None else ():
+                self.wfile.write(piece)
         except OSError:
             self.close_connection = True
         if half:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.sandbox.base import Answer, Line, Person, Request, Standin, Truth
+from aggregator.sandbox.x_activity import Activity
 from aggregator.sandbox.x_auth import Gate, Keys, Refused, Windows, problem
 from aggregator.sandbox.x_oauth2 import OAuth2
 from aggregator.sandbox.x_objects import (
@@ -45,12 +46,17 @@ DEFAULT_LIMITS = {  # per window, for a user and for an app
     "post": (100, 0),
     "dm_send": (15, 0),
     "usage": (0, 50),
+    "activity": (0, 50),
+    "subscriptions": (0, 500),
+    "subscribe": (500, 500),
 }
 PRICES = {  # micro-dollars, once a UTC day for each
     "owned_read": 1_000,
     "post": 5_000,
     "user": 10_000,
     "dm_event": 10_000,
+    "activity.post": 5_000,
+    "activity.dm_event": 10_000,
     "post.create": 15_000,
     "dm.create": 15_000,
 }
@@ -69,7 +75,7 @@ class XStandin(Standin):
     page of nothing), `repeated_last` (a page begins with what the one before ended with), `token_age` (an older next_token
     is a 400), `forget_tokens()`, `protected` (user ids whose posts are hidden), `nameless`
     (user ids whose profile is not given), `closed` (user ids who take
-    no direct messages), `summoned_only` (answers only to who named us), `oauth2` (its own knobs). `billed`
+    no direct messages), `summoned_only` (answers only to who named us), `oauth2` and `activity` (their own knobs). `billed`
     holds (UTC day, kind, id) of all that X would charge for, `spent_usd` what that comes to; `refused` the statuses of refusals, the newest of them.
     `wall` is the clock that signatures are made by, in epoch seconds.
     """
@@ -147,6 +153,10 @@ class XStandin(Standin):
             "dm_send", r"/2/dm_conversations/with/(\d+)/messages", writer.message_with, "POST"
         )
         self._serve("dm_send", r"/2/dm_conversations/([\d-]+)/messages", writer.message_in, "POST")
+        self.activity = Activity(self)
+        self._serve("activity", r"/2/activity/stream", self.activity.stream)
+        self._serve("subscriptions", r"/2/activity/subscriptions", self.activity.subscriptions)
+        self._serve("subscribe", r"/2/activity/subscriptions", self.activity.subscribe, "POST")
         self.route("GET", r"/i/oauth2/authorize", self.oauth2.page)
         self.route("POST", r"/2/oauth2/token", self.oauth2.token)
 
@@ -289,6 +299,8 @@ class XStandin(Standin):
                 quotes=quotes,
                 reposts=reposts,
             )
+            names_us = f"@{self.brand.handle}" in words.text
+            self.activity.posted(self.posts[id_], names_us=names_us)
             return self.posts[id_]
 
     def edit(self, post: Post, text: str, at: datetime) -> Post:
@@ -332,6 +344,7 @@ class XStandin(Standin):
                 id_, "MessageCreate", sender, conversation, created(at), seen, words, (), customer
             )
             self.events[id_] = event
+            self.activity.messaged(event)
             return event
 
     def join(self, user: User, conversation: str, at: datetime) -> Event:

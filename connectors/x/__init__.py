@@ -10,6 +10,7 @@ Encrypted direct messages (XChat) are not in this API.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar
 
@@ -18,7 +19,8 @@ from pydantic import SecretStr
 from aggregator.errors import Rejected
 from aggregator.model import Identity, Message, Page, Quota
 from connectors.base import Authorizes, Keep, Now, Options, ReplyLimit
-from connectors.x import deletions
+from connectors.x import activity, deletions
+from connectors.x.activity import Activity
 from connectors.x.checking import identity
 from connectors.x.client import Client, Keys
 from connectors.x.deletions import Deletions
@@ -44,7 +46,8 @@ class X:
         self._me = options.user_id
         self._query = f"{query(options.search)} -from:{self._me}" if options.search else ""
         sweeps = (deletions.NAME,) if options.deletions == "daily" else ()
-        self.streams = (*options.streams, *sweeps)
+        polled = (one for one in options.streams if one != activity.NAME)
+        self.streams = (*polled, *sweeps)
         self._client = Client(
             user_id=options.user_id,
             base_url=options.base_url,
@@ -66,6 +69,15 @@ class X:
         self._inbox = Inbox(people=people, **parts)  # type: ignore[arg-type]
         self._answers = Answers(**parts)  # type: ignore[arg-type]
         self._deletions = Deletions(keep=keep, **parts) if sweeps else None  # type: ignore[arg-type]
+        self.listens = options.bearer_token is not None and activity.NAME in options.streams
+        self._activity = Activity(
+            client=self._client,
+            ledger=self._ledger,
+            streams=self.streams,
+            bearer=_open(options.bearer_token),
+            base_url=options.base_url,
+            now=now,
+        )
         self._timelines = {
             listing.stream: Timeline(listing, people=people, **parts)  # type: ignore[arg-type]
             for listing in self._listings()
@@ -112,6 +124,9 @@ class X:
         if stream == deletions.NAME:
             return Page((), None)
         return self._lane(stream).backfill(cursor)
+
+    def listen(self) -> Iterator[str | None]:
+        return self._activity.listen()
 
     def reply_limit(self, to: Message) -> ReplyLimit:
         return self._answers.limit(to)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 import tweepy
 
-from aggregator.errors import RateLimited, Unauthorized, Unavailable
+from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
 from aggregator.http import Http, body, place
 from aggregator.model import Quota
 from connectors import budget
@@ -27,6 +27,7 @@ HOSTS = ("api.twitter.com", "api.x.com")  # tweepy has the first one built in
 BASE_URL = "https://api.x.com"
 BILLING = "x:billing"
 US = "us"
+CONFLICT = 409
 
 POST_FIELDS = (
     "created_at,author_id,conversation_id,in_reply_to_user_id,referenced_tweets,"
@@ -52,6 +53,7 @@ _ENDPOINTS = tuple(  # each has a window of its own
         ("GET", r"/2/dm_events", "direct_messages"),
         ("GET", r"/2/dm_conversations/.+/dm_events", "conversation"),
         ("POST", r"/2/tweets", "post"),
+        ("POST", r"/2/activity/subscriptions", "subscribe"),
         ("POST", r"/2/dm_conversations/.+/messages", "message"),
     )
 )
@@ -95,7 +97,7 @@ class Client:
         keep: Keep,
         now: Now,
     ) -> None:
-        self._user_id = user_id
+        self.user_id = user_id
         self._keep = keep
         self._now = now
         self._tokens = tokens
@@ -149,13 +151,13 @@ class Client:
 
     def mentions(self, *, spare: float = 0.0, **where: Any) -> Found:
         ask = self._tweepy.get_users_mentions
-        return self._found(self._posts("mentions", ask, spare, self._user_id, where))
+        return self._found(self._posts("mentions", ask, spare, self.user_id, where))
 
     def own_posts(self, *, spare: float = 0.0, **where: Any) -> Found:
         """Ours, replies included: they are the answers."""
         ask = self._tweepy.get_users_tweets
         where = {"exclude": "retweets", **where}
-        return self._found(self._posts("own_posts", ask, spare, self._user_id, where))
+        return self._found(self._posts("own_posts", ask, spare, self.user_id, where))
 
     def search(self, query: str, *, spare: float = 0.0, **where: Any) -> Found:
         """The last seven days, but for the last half minute. The token of a page goes by another name here."""
@@ -219,6 +221,23 @@ class Client:
             participant_id=None if conversation else person,
         )
         return mapping(mapping(body(answer)).get("data"))
+
+    def subscribe(self, event: str) -> None:
+        """Have the activity stream tell of `event`s of ours; harmless where it does."""
+        wanted = {"event_type": event, "filter": {"user_id": self.user_id}}
+
+        def ask(*, user_auth: bool) -> requests.Response:
+            path = "/2/activity/subscriptions"
+            answer: requests.Response = self._tweepy.request(
+                "POST", path, json=wanted, user_auth=user_auth
+            )
+            return answer
+
+        try:
+            self._call("subscribe", ask)
+        except Rejected as error:
+            if error.status != CONFLICT:
+                raise
 
     # --- every call ---------------------------------------------------------------------------------
 
@@ -295,7 +314,7 @@ class Client:
             # An empty list has its `meta` too. Taken for empty, this would end a walk half way.
             for problem in items(mapping(told).get("errors")):
                 if mapping(problem).get("resource_type") == "user":
-                    raise Unauthorized(f"X knows no user {self._user_id}", remedy=USER_ID)
+                    raise Unauthorized(f"X knows no user {self.user_id}", remedy=USER_ID)
             raise Unavailable(f"an answer without meta from {place(answer.url)}")
         return self._listed(answer, told, meta)
 
@@ -315,7 +334,7 @@ class Client:
         )
 
     def _remember(self, user: dict[str, Any]) -> None:
-        if native(user.get("id")) == self._user_id and isinstance(user.get("username"), str):
+        if native(user.get("id")) == self.user_id and isinstance(user.get("username"), str):
             told = {"name": name(user.get("name")), "handle": name(user.get("username"))}
             text = json.dumps(told, ensure_ascii=False, sort_keys=True)
             known = self._keep.get(US)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 
 from connectors.base import Options
 
-StreamName = Literal["mentions", "direct_messages", "own_posts", "search"]
+StreamName = Literal["mentions", "direct_messages", "own_posts", "search", "activity"]
 STREAMS: tuple[StreamName, ...] = ("mentions", "direct_messages", "own_posts")
 LONGEST_QUERY = 512  # of a self-serve app
 KEYS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
@@ -37,6 +37,7 @@ class XOptions(Options):
     consumer_secret: SecretStr | None = None
     access_token: SecretStr | None = None
     access_token_secret: SecretStr | None = None
+    bearer_token: SecretStr | None = None  # the app's own: the activity stream takes no other
     client_id: str | None = None
     client_secret: SecretStr | None = None
     callback_url: str = "http://127.0.0.1:8080/x"  # as the app's settings at X name it
@@ -65,6 +66,8 @@ class XOptions(Options):
             raise ValueError(f"give either client_id or {', '.join(KEYS)}, not both")
         if "search" in self.streams and not self.search:
             raise ValueError("the stream search needs the words to look for: add search: [word, …]")
+        if "activity" in self.streams and self.bearer_token is None:
+            raise ValueError("the stream activity needs the app's bearer_token")
         if self.search and len(query(self.search)) > LONGEST_QUERY - 32:
             raise ValueError(f"search is longer than X takes ({LONGEST_QUERY} characters)")
         return self

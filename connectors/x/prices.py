@@ -18,6 +18,8 @@ PRICES = {
     "post": 5_000,
     "user": 10_000,
     "dm_event": 10_000,
+    "activity.post": 5_000,
+    "activity.dm_event": 10_000,
     "post.create": 15_000,
     "post.create.url": 200_000,
     "post.create.summoned": 10_000,

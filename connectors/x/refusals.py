@@ -90,7 +90,7 @@ def judge(answer: requests.Response, now: datetime, *, oauth2: bool) -> None:
         if writes and (why := _of_a_write(said)):
             raise Rejected(f"{what}: {why}", status=status)
         raise Denied(what, remedy=_of_a_permission(said, oauth2=oauth2))
-    if status in (400, 404, 413, 422) and writes:
+    if status in (400, 404, 409, 413, 422) and writes:
         raise Rejected(what, status=status)
     if status == 400:
         raise Refused(what, date_of(answer.headers) or now)
