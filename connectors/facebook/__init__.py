@@ -127,8 +127,9 @@ class Facebook:
         page_name = self._whose_token()
         token = inspect(self._graph)
         told = {stream: self._probe(stream, edge) for stream, edge in self._probes.items()}
+        done = None
         if self.pushed:
-            told[webhook.STREAM] = self._subscribed(token.app_id)
+            told[webhook.STREAM], done = self._subscribed(token.app_id)
         today = self._now().date()
         notes = token_notes(
             token,
@@ -136,6 +137,7 @@ class Facebook:
             instagram=self._options.instagram,
             today=today,
         )
+        notes += [done] if done else []
         version = version_note(self._graph.version, self._graph.answered_by, today)
         return Identity(
             native_id=self._page_id,
@@ -168,11 +170,11 @@ class Facebook:
             return f"unavailable: {error.reason}"
         return "ok"
 
-    def _subscribed(self, app_id: str | None) -> str:
+    def _subscribed(self, app_id: str | None) -> tuple[str, str | None]:
         try:
             return subscription(self._graph, self._page_id, app_id)
         except Unavailable as error:
-            return f"not told: {error.reason}"
+            return f"not told: {error.reason}", None
 
     # --- answers --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from aggregator.errors import RateLimited, Unauthorized, Unavailable
 from connectors.facebook.graph import PageGraph
-from connectors.facebook.refusals import Forbidden, Missing, remedy_for
+from connectors.facebook.refusals import Failed, Forbidden, Missing, remedy_for
 from connectors.fields import parse_time
 from connectors.payload import integer, items, mapping, name, native
 
@@ -132,21 +132,39 @@ def version_note(asked: str, answered: str | None, today: date) -> str | None:
 # --- what the platform is to send us ----------------------------------------------------------------
 
 
-def subscription(graph: PageGraph, page_id: str, app_id: str | None) -> str:
-    """`ok`, or in words what keeps webhooks from coming. The Page's side and the app's are separate steps."""
+def subscription(graph: PageGraph, page_id: str, app_id: str | None) -> tuple[str, str | None]:
+    """`ok`, or in words what keeps webhooks from coming; and what was done about it.
+
+    The Page's side and the app's are separate steps. A Page that does not send what we read, since nobody asked
+    it or since our address was away for too long, is asked to; the app's side is for a person, in its dashboard.
+    """
     try:
-        listed = graph.get_connections(page_id, "subscribed_apps")
+        sent = _sent(graph, page_id, app_id)
     except (Forbidden, Missing) as error:
-        return f"not told: {error.reason}"
-    apps = [one for one in map(mapping, items(listed.get("data"))) if one]
-    mine = [one for one in apps if app_id is None or native(one.get("id")) == app_id]
-    ask = f"POST /{page_id}/subscribed_apps?subscribed_fields={','.join(FIELDS)}"
-    if not mine:
-        return f"the Page sends this app nothing: {ask}"
-    lacking = _lacking(mine[0].get("subscribed_fields"))
+        return f"not told: {error.reason}", None
+    lacking, done = _lacking(sent), None
     if lacking:
-        return f"the Page does not send {', '.join(lacking)}: {ask}"
-    return _app_side(graph, app_id)
+        ask = ",".join([*sent, *lacking])
+        try:
+            graph.write(page_id, "subscribed_apps", {"subscribed_fields": ask})
+            done = f"the Page sends {', '.join(lacking)} from now on"
+            lacking = _lacking(_sent(graph, page_id, app_id))
+        except (Forbidden, Failed):
+            done = None
+    if lacking:
+        ask = f"POST /{page_id}/subscribed_apps?subscribed_fields={','.join(FIELDS)}"
+        return f"the Page does not send {', '.join(lacking)}: {ask}", None
+    return _app_side(graph, app_id), done
+
+
+def _sent(graph: PageGraph, page_id: str, app_id: str | None) -> list[str]:
+    """What the Page sends to our app; nothing where it is not subscribed."""
+    listed = graph.get_connections(page_id, "subscribed_apps")
+    apps = [one for one in map(mapping, items(listed.get("data"))) if one]
+    mine = next((one for one in apps if app_id is None or native(one.get("id")) == app_id), {})
+    fields = items(mine.get("subscribed_fields"))
+    named = [mapping(one).get("name") if isinstance(one, dict) else one for one in fields]
+    return [one for one in named if isinstance(one, str)]
 
 
 def _app_side(graph: PageGraph, app_id: str | None) -> str:
@@ -171,7 +189,5 @@ def _app_side(graph: PageGraph, app_id: str | None) -> str:
     return f"the app does not take {', '.join(lacking)}: tick them {where}" if lacking else "ok"
 
 
-def _lacking(told: Any) -> list[str]:
-    """Fields may be names, or objects with a name."""
-    names = {mapping(one).get("name") if isinstance(one, dict) else one for one in items(told)}
-    return [field for field in FIELDS if field not in names and field != "standby"]
+def _lacking(sent: Any) -> list[str]:
+    return [field for field in FIELDS if field not in sent and field != "standby"]

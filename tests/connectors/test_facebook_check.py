@@ -96,13 +96,27 @@ def test_a_graph_version_that_ends_soon_is_told(stage: Stage, version: str, word
     assert bool(note) is bool(word)
 
 
-def test_a_field_that_the_page_does_not_send_is_named(stage: Stage) -> None:
-    assert stage.page.apps.page_fields is not None
-    stage.page.apps.page_fields.remove("message_edits")
-    told = check(stage, verify_token="暗号").streams["webhook"]
-    assert "does not send message_edits:" in told
-    stage.page.apps.page_fields = None
-    assert "sends this app nothing" in check(stage, verify_token="暗号").streams["webhook"]
+def test_a_page_that_does_not_send_a_field_is_asked_to(stage: Stage) -> None:
+    for sends in (["feed", "messaging_handovers"], None):
+        stage.page.apps.page_fields = sends
+        told = check(stage, verify_token="暗号")
+        assert told.streams["webhook"] == "ok"
+        assert "message_edits from now on" in (told.note or "")
+        fields = stage.page.apps.page_fields
+        assert fields is not None
+        assert {"feed", "mention", "ratings", "messages", "message_echoes"} <= set(fields)
+        assert ("messaging_handovers" in fields) is bool(sends)  # what others asked for stays
+    assert check(stage, verify_token="暗号").note is None
+
+
+def test_a_field_that_the_page_will_not_send_is_named(stage: Stage) -> None:
+    stage.page.apps.page_fields = ["feed"]
+    path = f"/v26.0/{stage.page.page.id}/subscribed_apps"
+    stage.page.refuse(200, "(#200) pages_manage_metadata", path=path, after=1)
+    told = check(stage, verify_token="暗号")
+    assert "does not send mention, ratings" in told.streams["webhook"]
+    assert "subscribed_fields=feed,mention" in told.streams["webhook"]
+    assert told.note is None
 
 
 def test_the_apps_side_is_told_apart_from_the_pages(stage: Stage) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from aggregator.errors import RateLimited, Unauthorized, Unavailable
-from aggregator.sandbox.base import Answer, Fault
+from aggregator.sandbox.base import Answer, Fault, answer
 from connectors.facebook import Facebook, FacebookOptions
 from connectors.registry import connector_class
 from tests.connectors.facebook_fake import (
@@ -86,6 +86,9 @@ def test_facebook_is_asked_for_less_when_it_says_so(graph: FakeGraph) -> None:
         (error(32, "Page request limit reached"), 60),
         (error(613, "Calls to this api have exceeded the rate limit"), 5),
         (error(80001, "There have been too many calls to this Page"), 60),
+        (error(80006, "There have been too many calls to this Messenger account"), 60),
+        (error(341, "Application limit reached"), 60),
+        (Answer(b'{"error": {"code": "4", "message": "Application request limit reached"}}'), 60),
         (Answer(b"slow down", 429), 60),
     ],
 )
@@ -121,6 +124,9 @@ def test_a_limit_is_waited_for_in_minutes_where_the_header_tells(
         (2500, None, "Page access token"),
         (1705, None, "Page access token"),
         (10, None, "pages_messaging"),
+        (3, None, "pages_messaging"),
+        (200, None, "pages_messaging"),
+        (299, None, "pages_messaging"),
         (283, None, "pages_messaging"),
         (368, None, "Page quality"),
     ],
@@ -166,6 +172,15 @@ def test_anything_else_is_unavailable_and_tells_no_secret(graph: FakeGraph, trou
     text = "".join(traceback.format_exception(caught.value))
     assert TOKEN not in text
     assert SECRET not in text
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+def test_codes_as_strings_and_under_any_status_are_codes(graph: FakeGraph, status: int) -> None:
+    told = {"code": "190", "error_subcode": "463", "message": "会话已过期", "type": None}
+    graph.faults.append(fault(answer({"error": told}, status), path=f"/v26.0/{PAGE}/feed"))
+    with pytest.raises(Unauthorized) as caught:
+        connect(graph).poll("posts", None)
+    assert "has expired" in caught.value.remedy
 
 
 def test_a_users_token_and_a_wrong_secret_are_told_before_anything_is_read(
