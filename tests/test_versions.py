@@ -94,3 +94,20 @@ def test_a_window_that_comes_late_does_not_replace_a_newer_one(house: House) -> 
     )
     read(house, newest, older)
     assert conversation(house)["reply_window_left"] == 3
+
+
+def test_an_edited_post_is_shown_with_the_address_of_its_last_version(house: House) -> None:
+    """On X each edit is a post of its own; found by the soak of X."""
+    first = replace(SENT, url="https://x.com/ann/status/1")
+    edited = replace(
+        first,
+        text="退款到了",
+        edited_at=NOW + timedelta(seconds=5),
+        url="https://x.com/ann/status/2",
+    )
+    read(house, first, edited)
+    [row] = house.rows(history.messages)
+    assert row["url"] == "https://x.com/ann/status/2"
+    read(house, replace(edited, edited_at=NOW + timedelta(seconds=9), url=None))
+    [row] = house.rows(history.messages)
+    assert row["url"] == "https://x.com/ann/status/2"  # what is not told again stays
