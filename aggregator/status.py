@@ -222,7 +222,7 @@ def _checked(checkup: Mapping[str, Any], now: datetime, *, staged: bool) -> dict
 def _left(quota: Mapping[str, Any], zone: ZoneInfo) -> str:
     number = f"{quota['left']:.2f}" if quota["unit"] == "USD" else f"{quota['left']:.0f}"
     of = (
-        f" of {quota['limit']:g}"
+        f" of {quota['limit']:.10g}"
         if quota["limit"] is not None and quota["unit"] != "percent"
         else ""
     )
