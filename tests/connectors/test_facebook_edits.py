@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
-from aggregator.model import Kind, Message
+from aggregator.model import AS_OF, Kind, Message
 from connectors.facebook.comments import WATCHED_POSTS, CommentsCursor, Post, _due
 from tests.connectors.test_facebook_quota import ANN, NOON, Stage
 
@@ -183,3 +184,68 @@ def test_a_cursor_knows_the_words_of_the_most_active_posts_only() -> None:
     kept = _due(CommentsCursor(posts=posts), now_ms).posts
     assert len(kept) == WATCHED_POSTS + 5
     assert [name for name, post in kept.items() if post.known] == list(posts)[:WATCHED_POSTS]
+
+
+# --- beside webhooks, which may have told of it, or lost it ------------------------------------------
+
+
+def beside_webhooks(stage: Stage, stream: str, cursor: str | None) -> tuple[list[Message], str]:
+    found: list[Message] = []
+    for _ in range(60):
+        page = stage.connect(verify_token="暗号").poll(stream, cursor)
+        found += page.messages
+        cursor = page.cursor
+        if not page.more and cursor is not None:
+            return found, cursor
+    raise AssertionError("no end")
+
+
+def test_a_list_beside_webhooks_says_how_everything_is_now(stage: Stage) -> None:
+    own = stage.page.post(stage.page.page, "新品", NOON)
+    rude = stage.page.comment(stage.page.person(ANN), "骗子", NOON, post=own)
+    kind = stage.page.comment(stage.page.person(ANN), "谢谢", NOON, post=own)
+    stage.page.hide(rude, NOON)
+    _, cursor = beside_webhooks(stage, "comments", None)
+    stage.clock.on(minutes=1)
+    for _ in range(2):
+        read, cursor = beside_webhooks(stage, "comments", cursor)
+        found = {m.native_id: m for m in read}
+        assert found[rude.id].deleted_at is not None
+        assert "hidden" in found[rude.id].marks
+        assert AS_OF in found[kind.id].marks
+        assert found[kind.id].restored_at == found[kind.id].edited_at
+        assert found[kind.id].deleted_at is None
+
+
+def test_an_old_post_that_a_webhook_told_of_is_watched(stage: Stage) -> None:
+    ancient = stage.page.post(stage.page.page, "两个月前", NOON - timedelta(days=60))
+    _, cursor = beside_webhooks(stage, "comments", None)
+    stage.clock.on(minutes=5)
+    at = stage.clock.at
+    comment = stage.page.comment(stage.page.person(ANN), "还有货吗？", at, post=ancient)
+    unseen = stage.page.comment(stage.page.page, "有的", at, post=ancient, parent=comment)
+    read, cursor = beside_webhooks(stage, "comments", cursor)
+    assert comment.id not in {m.native_id for m in read}  # no list that is looked through has it
+    value = {
+        "item": "comment",
+        "verb": "add",
+        "comment_id": comment.id,
+        "post_id": ancient.id,
+        "created_time": int(at.timestamp()),
+        "message": "还有货吗？",
+    }
+    entry = {"id": stage.page.page.id, "changes": [{"field": "feed", "value": value}]}
+    body = json.dumps({"object": "page", "entry": [entry]}).encode()
+    stage.connect(verify_token="暗号").read([body])
+    read, cursor = beside_webhooks(stage, "comments", cursor)
+    assert {comment.id, unseen.id} <= {m.native_id for m in read}
+
+
+def test_the_first_page_that_holds_anything_is_compared(stage: Stage) -> None:
+    stage.page.graph.empty_pages = 2
+    own = stage.page.post(stage.page.page, "新品", NOON)
+    comment = stage.page.comment(stage.page.person(ANN), "多少钱", NOON, post=own)
+    reader = Reader(stage, "comments")
+    reader.turn()
+    stage.page.change(comment, "多少钱？买不到！", stage.clock.at)
+    assert [m.text for m in changed([*reader.turn(), *reader.turn()])] == ["多少钱？买不到！"]
