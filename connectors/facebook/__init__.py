@@ -217,6 +217,7 @@ class Facebook:
         )
         untold = wanted.want(self._keep, found.wanted)
         wanted.stir(self._keep, found.messages)
+        wanted.tell(self._keep, found.messages)
         messages = fates.remembered(self._keep, found.messages)
         return Page((*messages, *untold), None, wake=tuple(found.wake))
 
@@ -261,6 +262,7 @@ class Facebook:
                 history=history,
                 platform="instagram" if there else "facebook",
                 us=self._instagram() if there else None,
+                told=wanted.told(self._keep) if there else frozenset(),
             )
             messages = fates.unsent(self._keep, page.messages) if self.pushed else page.messages
             ordered = _page(messages, page.cursor, more=page.more)

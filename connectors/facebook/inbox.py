@@ -17,6 +17,7 @@ from connectors.facebook.graph import Listed, PageGraph
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import WWW, direct_message
 from connectors.facebook.walks import Walk, advanced, begin, ended, higher, times_of
+from connectors.facebook.wanted import short
 from connectors.payload import items, mapping, name, native
 
 THREADS = 25
@@ -30,12 +31,16 @@ FIELDS = "id,updated_time,link,participants,messages.limit({}){{{}}}"
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Whose inbox it is: the Page's, or that of the Instagram account linked to it (`us`)."""
+    """Whose inbox it is: the Page's, or that of the Instagram account linked to it (`us`).
+
+    `told`: messages that webhooks brought, in short.
+    """
 
     graph: PageGraph
     page_id: str
     platform: str
     us: str
+    told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,13 @@ def poll_inbox(
     history: bool = False,
     platform: str = "facebook",
     us: str | None = None,
+    told: frozenset[str] = frozenset(),
 ) -> Page:
     """One call: a page of threads with their newest messages, or more messages of one thread.
 
-    `us`: who we are in them, where that is not the Page.
+    `us`: who we are in them, where that is not the Page. `told`: messages that webhooks brought, in short.
     """
-    box = Box(graph, page_id, platform, us or page_id)
+    box = Box(graph, page_id, platform, us or page_id, told)
     at = read_inbox_cursor(cursor)
     walk = at.walk
     if walk is None:
@@ -108,8 +114,8 @@ def poll_inbox(
         messages, at = _threads(box, at, walk)
     else:
         messages = []
-    told = at.passes == 0 and not history  # what is read again has been told
-    gaps = tuple(_gap(*one) for one in at.cut) if told else ()
+    first = at.passes == 0 and not history  # what is read again has been told
+    gaps = tuple(_gap(*one) for one in at.cut) if first else ()
     at = replace(at, cut=())
     if at.listed and not at.todo:
         at = _after_pass(at)
@@ -144,9 +150,8 @@ def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], Inbo
     for raw in listed.data:
         thread = _thread(raw, box.us)
         embedded = mapping(raw.get("messages"))
-        found, untold = _told(box, graph.listed(embedded))
+        found, times, untold = _told(box, graph.listed(embedded))
         messages += _messages(found, box, thread)
-        times = times_of(found.data, "created_time")
         cut += _cut(at, walk, untold)
         quiet = any(time < walk.bound for time in times_of([raw], "updated_time"))
         over = quiet or (embedded and ended(replace(walk, first=False), found, times))
@@ -174,8 +179,7 @@ def _more_of_thread(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message
         if thread.position is not None:  # the message that it named is gone: from the newest again
             return [], replace(at, todo=(replace(thread, position=None), *at.todo[1:]))
         return [], replace(at, todo=at.todo[1:])
-    listed, untold = _told(box, listed)
-    times = times_of(listed.data, "created_time")
+    listed, times, untold = _told(box, listed)
     rest = at.todo[1:]
     if untold is None and not ended(replace(walk, first=False), listed, times):
         rest = (replace(thread, position=listed.next), *rest)
@@ -187,13 +191,20 @@ def _message_fields(box: Box) -> str:
     return f"{MESSAGE_FIELDS},story" if box.platform == "instagram" else MESSAGE_FIELDS
 
 
-def _told(box: Box, listed: Listed) -> tuple[Listed, int | None]:
-    """What Instagram gives the details of; and, where some messages have none, the time of the newest of those."""
+def _told(box: Box, listed: Listed) -> tuple[Listed, list[int], int | None]:
+    """What Instagram gives the details of; the times of all; and, where some have none, of the newest of those.
+
+    What a webhook has brought is not missing.
+    """
+    times = times_of(listed.data, "created_time")
     if box.platform != "instagram":
-        return listed, None
+        return listed, times, None
     known = [raw for raw in listed.data if set(raw) - _BARE]
-    bare = times_of([raw for raw in listed.data if not set(raw) - _BARE], "created_time")
-    return replace(listed, data=known), max(bare, default=None)
+    bare = [raw for raw in listed.data if not set(raw) - _BARE]
+    ids = ((native(raw.get("id")) or "").removeprefix("m_") for raw in bare)
+    missing = [raw for raw, one in zip(bare, ids, strict=True) if short(one) not in box.told]
+    untold = max(times_of(missing, "created_time"), default=None)
+    return replace(listed, data=known), times, untold
 
 
 def _cut(at: InboxCursor, walk: Walk, untold: int | None) -> tuple[tuple[int, int], ...]:

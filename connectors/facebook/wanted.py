@@ -12,12 +12,14 @@ from connectors.base import Keep
 from connectors.facebook.graph import PageGraph
 from connectors.facebook.refusals import Forbidden, Missing
 from connectors.facebook.shapes import comment_message, post_message
-from connectors.fields import parse_time, raw_json
+from connectors.fields import digest, parse_time, raw_json
 from connectors.payload import items, mapping, name, native
 
 KEY = "wanted"
 STIRRED = "stirred"
 MOST_STIRRED = 100
+TOLD = "told"
+MOST_TOLD = 500
 MOST = 200
 _RACES = 8
 
@@ -147,6 +149,31 @@ def stir(keep: Keep, messages: Iterable[Message]) -> None:
 def stirred(keep: Keep) -> dict[str, int]:
     """Post → epoch milliseconds of what a webhook last told of under it."""
     return _stirred(keep.get(STIRRED))
+
+
+def tell(keep: Keep, messages: Iterable[Message]) -> None:
+    """Remember Instagram's messages: of a conversation its list tells the newest only, and of the rest the ids."""
+    ids = [
+        short(one.native_id)
+        for one in messages
+        if one.platform == "instagram" and one.kind is Kind.DIRECT_MESSAGE
+    ]
+    for _ in range(_RACES if ids else 0):
+        before = keep.get(TOLD)
+        known = (before or "").split()
+        after = " ".join(dict.fromkeys([*ids, *known][:MOST_TOLD]))
+        if after == before or keep.swap(TOLD, before, after):
+            return
+
+
+def told(keep: Keep) -> frozenset[str]:
+    """Messages of Instagram that webhooks told of lately, each as `short` has it."""
+    return frozenset((keep.get(TOLD) or "").split())
+
+
+def short(native_id: str) -> str:
+    """Ids there have two hundred characters."""
+    return digest(native_id)[:12]
 
 
 def _stirred(raw: str | None) -> dict[str, int]:

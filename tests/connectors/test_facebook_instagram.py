@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -78,6 +79,39 @@ def test_what_instagram_does_not_tell_any_more_is_a_gap(stage: Stage) -> None:
     assert gap.since is not None
     assert gap.since < began
     assert "20 newest" in gap.reason
+    assert go(stage, cursor)[1] == []
+
+
+def test_what_a_webhook_brought_is_no_gap(stage: Stage) -> None:
+    stage.page.letter(YUKI, "在吗", stage.clock.at, instagram=True)
+    _, _, cursor = go(stage, None)
+    stage.clock.on(hours=1)
+    began = stage.clock.at
+    letters = [
+        stage.page.letter(YUKI, f"第 {n} 句", began + timedelta(seconds=n), instagram=True)
+        for n in range(60)
+    ]
+    us = stage.page.instagram.id
+    events = [
+        {
+            "sender": {"id": YUKI.id},
+            "recipient": {"id": us},
+            "timestamp": int(one.at.timestamp() * 1000),
+            "message": {"mid": one.id, "text": one.message},
+        }
+        for one in letters[:40]
+    ]
+
+    def hear(some: list[dict[str, object]]) -> None:
+        entry = {"id": us, "time": 1, "messaging": some}
+        body = json.dumps({"object": "instagram", "entry": [entry]}).encode()
+        stage.connect(instagram="true", verify_token="暗号").read([body])
+
+    hear(events[5:])
+    stage.clock.on(minutes=1)
+    (gap,) = go(stage, cursor)[1]
+    assert gap.until == began + timedelta(seconds=4)
+    hear(events[:5])
     assert go(stage, cursor)[1] == []
 
 
