@@ -21,7 +21,6 @@ LATE = timedelta(hours=8)  # a list shows an edit that a webhook lost when its p
 def test_a_day_on_facebook_comes_back_as_it_was(db_url: str, seed: int) -> None:
     day = FacebookDay(seed)
     soaked = soak(day, db_url, connector="facebook", seed=seed, options=OPTIONS, every_s=600.0)
-    print(len(soaked.messages), dict(day.did), soaked.stops, soaked.failures, len(soaked.calls))
     rows = [{**row, "account": f"{row['platform']}_demo"} for row in soaked.messages]
     told = {(row["kind"], row["native_id"]): row for row in rows}
     hold(replace(soaked, messages=rows), visible=lambda truth: _as_told(truth, told))
