@@ -135,7 +135,14 @@ class Daemon:
             metrics=self.metrics,
         )
         self.escalation = Escalation(
-            db=self.db, leases=self.leases, now=now, told=self.told, metrics=self.metrics
+            db=self.db,
+            leases=self.leases,
+            now=now,
+            told=self.told,
+            metrics=self.metrics,
+            rules=self.rules,
+            destinations=tuple(settings.destinations),
+            ops=self.ops,
         )
 
     def rules(self) -> Ruleset:

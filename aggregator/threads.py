@@ -20,6 +20,7 @@ from aggregator.model import (
     Verdict,
 )
 from aggregator.sla.clock import clocks
+from aggregator.sla.ladder import planned, watched
 from aggregator.triage.ruleset import Ruleset, Subject
 from aggregator.triage.text import language
 
@@ -101,7 +102,7 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
     Its priority is the highest of its messages, its labels the union. Routes are judged on that, with
     the latest message; destinations are added, never taken away.
     """
-    conversation = draft.conversation
+    before = conversation = draft.conversation
     inbound = [entry.at for entry in draft.entries if entry.direction is Direction.INBOUND]
     outbound = [
         entry.at
@@ -118,8 +119,8 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
     if conversation.state is not ConversationState.CLOSED:
         conversation = _state(conversation, draft)
     # One that opened and was closed on the same page is routed too: what is in it was told to nobody yet.
-    draft.conversation = conversation = _route(conversation, draft, rules, now)
-    draft.clocks = clocks(
+    conversation = _route(conversation, draft, rules, now)
+    found = clocks(
         draft.entries,
         conversation.aims,
         rules.targets,
@@ -128,6 +129,17 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
         stored=draft.clocks,
         resolved_at=conversation.resolved_at,
         closed_at=conversation.closed_at,
+    )
+    # What a backfill found is told in a digest: what was due before we came is nobody's alarm.
+    silent = {one.id for one in draft.added if one.history}
+    draft.clocks = planned(found, draft.clocks, rules.targets, now, silent=silent)
+    draft.conversation = watched(
+        conversation,
+        None if draft.new else before,
+        draft.clocks,
+        rules.targets,
+        now,
+        silent=bool(silent) and len(silent) == len(draft.added),
     )
 
 

@@ -53,6 +53,7 @@ __all__ = [
     "known",
     "poll_failed",
     "streams",
+    "update_conversations",
 ]
 
 
@@ -254,7 +255,7 @@ def _store(connection: Connection, decision: Decision, now: datetime) -> None:
         replace="id",
     )
     fresh = [c for c in decision.conversations if c.version == 0]
-    _update_conversations(connection, [c for c in decision.conversations if c.version > 0])
+    update_conversations(connection, [c for c in decision.conversations if c.version > 0])
     bulk_insert(connection, conversation, [conversation_rows.conversation_row(c, 1) for c in fresh])
     bulk_insert(connection, message, [message_rows.message_row(m) for m in messages])
     bulk_insert(
@@ -274,8 +275,8 @@ def _store(connection: Connection, decision: Decision, now: datetime) -> None:
     enqueue(connection, decision.deliveries, new_conversations=new)
 
 
-def _update_conversations(connection: Connection, changed: Sequence[Conversation]) -> None:
-    """Write what has still the version that it was decided on."""
+def update_conversations(connection: Connection, changed: Sequence[Conversation]) -> None:
+    """Write what has still the version that it was decided on. Raises Conflict."""
     # In the order of ids, so that two transactions cannot wait for each other.
     rows = [
         (*conversation_rows.conversation_row(c, c.version + 1), c.id, c.version)

@@ -19,6 +19,7 @@ EDGE = {
             "threads",
             "readings",
             "telling",
+            "rungs",
             "storing",
             "health",
             "backfilling",
@@ -73,6 +74,7 @@ MAY: dict[str, set[str]] = {
     "aggregator.triage": DECIDING | {"aggregator.findings", "aggregator.yamltext"},
     "aggregator.threads": DECIDING,
     "aggregator.telling": DECIDING | {"aggregator.threads"},
+    "aggregator.rungs": DECIDING,
     "aggregator.readings": {"aggregator.model"},
     "aggregator.intake": DECIDING
     | {"aggregator.threads", "aggregator.telling", "aggregator.readings"},
@@ -100,7 +102,8 @@ DOORS = {
     f"aggregator.{name}"
     for name in (
         *("app", "cli", "cli_store", "__main__", "arguments", "running", "demo", "checking"),
-        *("linting", "backtesting", "cli_rules"),
+        *("linting", "backtesting", "cli_rules", "marking", "rejudging"),
+        *("correcting", "learning", "rule_stats"),
         *("explaining", "exporting", "status", "terminal", "authorizing", "answering", "staging"),
     )
 }

@@ -26,3 +26,11 @@ def parse_duration(text: str, *, day_ms: int = DAY_MS) -> int:
     if ms > LONGEST_DAYS * DAY_MS:
         raise ValueError(f"{text!r} is longer than a year; write a shorter one")
     return ms
+
+
+def in_short(ms: int) -> str:
+    """As people write it: `30m`, `1h30m`; what is less than a second is left out."""
+    hours, rest = divmod(ms, HOUR_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    parts = ((hours, "h"), (minutes, "m"), (rest // SECOND_MS, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"

@@ -63,3 +63,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silence")),
         sqlite_strict=True,
     )
+    # What runs already is looked at once: its ladder is not known here.
+    op.execute("UPDATE clock SET look_at = started_at WHERE outcome IS NULL AND stopped_at IS NULL")
