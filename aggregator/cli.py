@@ -226,7 +226,10 @@ def try_(
 ) -> None:
     """The verdict on a text, with the reasons."""
     from aggregator.explaining import verdict_json, verdict_text
+    from aggregator.marking import look_json
+    from aggregator.triage.compare import BATCH
     from aggregator.triage.loader import load
+    from aggregator.triage.nearly import look
     from aggregator.triage.ruleset import Subject
 
     if (text is None) == (file is None):
@@ -234,14 +237,19 @@ def try_(
     settings = settings_of(context)
     rules = load(settings.rules)
     if file is not None:
-        for line in lines_of(file):
-            judged = rules.judge(Subject(text=line))
-            typer.echo(json.dumps({"text": line, **verdict_json(judged)}, ensure_ascii=False))
+        lines = lines_of(file)
+        for at in range(0, len(lines), BATCH):
+            some = lines[at : at + BATCH]
+            verdicts = rules.evaluate_many([Subject(text=line) for line in some])
+            for line, judged in zip(some, verdicts, strict=True):
+                typer.echo(json.dumps({"text": line, **verdict_json(judged)}, ensure_ascii=False))
         return
     assert text is not None
     verdict = rules.judge(Subject(text=text))
     if as_json:
-        typer.echo(json.dumps({"text": text, **verdict_json(verdict)}, ensure_ascii=False))
+        closer = {**look_json(look(rules, Subject(text))), "rules_version": rules.version}
+        row = {"text": text, **verdict_json(verdict), **closer}
+        typer.echo(json.dumps(row, ensure_ascii=False))
     else:
         verdict_text(text, verdict, rules, settings.language)
 

@@ -97,17 +97,22 @@ def explain(
 ) -> None:
     """The whole decision on a message: matches, verdict, routes, deliveries, and why nobody was told."""
     from aggregator.explaining import decision_json, print_decision
+    from aggregator.rejudging import again, again_json, print_again
     from aggregator.sla.zone import zone_named
     from storage.history import message_decision
 
     with opened(context) as (settings, db), db.read() as conn:
         decision = message_decision(conn, message_id)
+        judged = again(conn, settings, message_id)
     if decision is None:
         raise SettingsError(f"no message {message_id}; `inboxd export messages` lists the ids")
     if as_json:
-        typer.echo(json.dumps(decision_json(decision), ensure_ascii=False, indent=2))
+        row = {**decision_json(decision), **(again_json(judged) if judged else {})}
+        typer.echo(json.dumps(row, ensure_ascii=False, indent=2))
     else:
         print_decision(decision, zone_named(settings.timezone))
+        if judged is not None:
+            print_again(judged, zone_named(settings.timezone))
 
 
 @app.command()

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from aggregator.destinations.escape import one_line
-from aggregator.model import Verdict
+from aggregator.marking import print_marked, print_near, titles
+from aggregator.model import Match, Verdict
 from aggregator.telling import NOBODY
 from aggregator.terminal import console, table, when
-from aggregator.triage.ruleset import Ruleset
+from aggregator.triage.nearly import Mark, State, look
+from aggregator.triage.ruleset import Ruleset, Subject
 
 STYLES = {"P1": "bold red", "P2": "red", "P3": "yellow", "P4": "green"}
-
-_KEPT = "\n\u3000\u200d"  # of what is not printable: the ideographic space, and what joins emoji
 
 # Reasons as the outbox keeps them, in more words.
 _BACKFILL = {
@@ -43,18 +43,19 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def verdict_text(text: str, verdict: Verdict, rules: Ruleset, language: str) -> None:
-    """The text with the matched words coloured, the verdict, and why; rules by their title in `language`."""
+    """The text with the rules' words coloured, the verdict, why, and what nearly fired.
+
+    Rules by their title in `language`.
+    """
     out = console()
-    spans = [(match.start, match.end) for match in verdict.matches if not match.quoted]
-    _marked(out, text, spans)
+    seen = look(rules, Subject(text))
+    print_marked(out, text, seen.marks)
     _verdict_line(out, verdict_json(verdict))
-    titles = {
-        rule: rules.title(rule, language)
-        for rule in dict.fromkeys(match.rule for match in verdict.matches)
-    }
-    if titles:
-        _section(out, "rules", [f"{rule}: {one_line(title)}" for rule, title in titles.items()])
+    named = titles(rules, (match.rule for match in verdict.matches), language)
+    if named:
+        _section(out, "rules", named)
     _section(out, "why", verdict.reasons)
+    print_near(out, seen)
 
 
 def decision_json(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,8 +83,8 @@ def print_decision(decision: Mapping[str, Any], zone: ZoneInfo) -> None:
         kinds = ", ".join(one["kind"] for one in decision["attachments"]) or "no attachment"
         out.print(Text(f"(no text; {kinds})", style="dim"))
     else:
-        spans = [(m["start"], m["end"]) for m in decision["matches"] if not m.get("quoted")]
-        _marked(out, decision["text"], spans)
+        spans = [Match(**one) for one in decision["matches"]]
+        print_marked(out, decision["text"], [Mark(one, State.OWN) for one in spans])
     for key in ("edited_at", "deleted_at"):
         if decision[key]:
             out.print(f"{key.removesuffix('_at')} {when(decision[key], zone)}")
@@ -153,13 +154,6 @@ def _told(out: Console, decision: Mapping[str, Any], zone: ZoneInfo) -> None:
         out.print(Text(f"told: {row['destination']} {row['kind']} ({row['id']}) {words}{reason}"))
 
 
-def _marked(out: Console, text: str, spans: Iterable[tuple[int, int]]) -> None:
-    shown = Text(_same_length(text))
-    for start, end in spans:
-        shown.stylize("reverse", start, end)
-    out.print(shown)
-
-
 def _section(out: Console, head: str, lines: Iterable[str]) -> None:
     out.print(Text(f"{head}:"))
     for line in lines:
@@ -175,8 +169,3 @@ def _verdict_line(out: Console, verdict: Mapping[str, Any]) -> None:
         style="default",
     )
     out.print(line, soft_wrap=True)
-
-
-def _same_length(text: str) -> str:
-    """The text with control characters shown as ·, so that offsets stay true."""
-    return "".join(char if char in _KEPT or char.isprintable() else "·" for char in text)

@@ -74,6 +74,11 @@ def recent(connection: Connection, limit: int) -> list[StoredMessage]:
     return [stored_message(row) for row in connection.execute(statement)]
 
 
+def message_named(connection: Connection, message_id: int) -> StoredMessage | None:
+    row = connection.execute(select(message).where(message.c.id == message_id)).one_or_none()
+    return None if row is None else stored_message(row)
+
+
 def peek(url: str, limit: int) -> list[StoredMessage]:
     """`recent` of a store that is only looked at: nothing is made or migrated.
 

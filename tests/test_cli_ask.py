@@ -61,7 +61,7 @@ def test_a_rules_title_is_in_the_settings_language(tmp_path: Path) -> None:
 
 def test_try_as_json_has_the_keys_of_the_interface(shop: Path) -> None:
     found = json.loads(fine(inboxd("try", FIRE, "--json", cwd=shop)))
-    assert set(found) == VERDICT | {"text"}
+    assert set(found) == VERDICT | {"text", "near", "marks", "rules_version"}
     assert {tuple(match) for match in found["matches"]} == {("rule", "term", "start", "end")}
     match = next(one for one in found["matches"] if one["rule"] == "safety-incident")
     assert FIRE[match["start"] : match["end"]] == "起火"

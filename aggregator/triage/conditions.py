@@ -144,21 +144,21 @@ def evidence(
         if hits is None:  # most rules end here
             return None
         rows.append(hits)
-    if words.veto is not None and _of(words, reading, found.get(words.veto, ())):
+    if words.veto is not None and in_part(words, reading, found.get(words.veto, ())):
         return None
     if not rows:
         return Evidence()
-    rows = [_of(words, reading, row) for row in rows]
+    rows = [in_part(words, reading, row) for row in rows]
     if words.mask is not None and words.mask in found:
         masks = Cover(found[words.mask])
         rows = [[one for one in row if not masks.holds(one.start, one.end)] for row in rows]
-    denied = _denied(words, rows, negation)
+    denied = negated(words, rows, negation)
     if denied and words.negation == "block":
         rows = [[one for one in row if one not in denied] for row in rows]
-    if not all(_enough(group, row) for group, row in zip(words.groups, rows, strict=True)):
+    if not all(enough(group, row) for group, row in zip(words.groups, rows, strict=True)):
         return None
     if words.within is not None:
-        window = _together(words.groups[words.near :], rows[words.near :], words.within)
+        window = window_of(words.groups[words.near :], rows[words.near :], words.within)
         if window is None:
             return None
         rows[words.near :] = [window]
@@ -179,14 +179,14 @@ def _flat(rows: Sequence[Sequence[Hit]]) -> tuple[Hit, ...]:
     return tuple([chosen[key] for key in sorted(chosen)])
 
 
-def _of(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit]:
+def in_part(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit]:
     """The hits in the rule's part: own words, quoted ones, or all."""
     if words.part == "all" or (words.part == "own" and reading.own_only):
         return hits
     return [one for one in hits if reading.part(one.start) == words.part]
 
 
-def _denied(words: Words, hits: Sequence[Sequence[Hit]], negation: Negation) -> frozenset[Hit]:
+def negated(words: Words, hits: Sequence[Sequence[Hit]], negation: Negation) -> frozenset[Hit]:
     if words.negation == "ignore" or not negation:
         return frozenset()
     flat = [one for row in hits for one in row]
@@ -194,13 +194,13 @@ def _denied(words: Words, hits: Sequence[Sequence[Hit]], negation: Negation) -> 
     return frozenset(one for one in flat if negation.negates(one, others))
 
 
-def _enough(group: Group, hits: Sequence[Hit]) -> bool:
+def enough(group: Group, hits: Sequence[Hit]) -> bool:
     if group.least == 1:
         return bool(hits)
     return len({one.keyword.folded for one in hits}) >= group.least
 
 
-def _together(
+def window_of(
     groups: Sequence[Group], rows: Sequence[Sequence[Hit]], within: int
 ) -> list[Hit] | None:
     """The first window of `within` characters that satisfies every group."""

@@ -75,6 +75,10 @@ class Regexes:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
+    def keywords(self, slot: int) -> list[Keyword]:
+        """Those of one list, to show them."""
+        return [one.keyword for at, one in self._rows if at == slot]
+
     def scan(self, text: str) -> dict[int, list[Hit]]:
         found: dict[int, list[Hit]] = {}
         data = text.encode("utf-8")

@@ -94,9 +94,14 @@ class Ruleset:
 
     def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
         """Every rule that holds, shadow ones too, before any merge."""
+        reading, found = self.found(subject)
+        return reading, *self._decide(subject, reading, found)
+
+    def found(self, subject: Subject) -> tuple[Reading, Found]:
+        """What stands there of all keywords and the lexicon, by slot, whatever it comes to."""
         for _, reading, found in self._read([subject]):
-            return reading, *self._decide(subject, reading, found)
-        return Readings(self.engine.folder, [Subject("")])[0], [], NEUTRAL
+            return reading, found
+        return Readings(self.engine.folder, [Subject("")])[0], {}
 
     def _read(
         self, subjects: Sequence[Subject]
@@ -122,10 +127,7 @@ class Ruleset:
 
     def _decide(self, subject: Subject, reading: Reading, found: Found) -> tuple[list[Fired], Mood]:
         engine = self.engine
-        negation = _NONE
-        if _NEGATORS in found:
-            masks = found.get(Slot.NEGATOR_MASKS, ())
-            negation = Negation(reading.text, found[_NEGATORS], masks)
+        negation = negation_in(reading, found)
         feeling = (
             mood(found, reading.text, reading.own_end, negation) if _TERMS in found else NEUTRAL
         )
@@ -150,13 +152,13 @@ class Ruleset:
         condition = rule.condition
         if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
             return False
-        return not condition.asks or condition.facts.hold(self._told(subject))
+        return not condition.asks or condition.facts.hold(self.told(subject))
 
     def route(
         self, subject: Subject, *, priority: Priority, labels: Collection[str]
     ) -> tuple[Route, ...]:
         """The routes of a conversation that stands at `priority` with `labels`; the last always matches."""
-        return choose(self.routes, self._told(subject), priority, labels)
+        return choose(self.routes, self.told(subject), priority, labels)
 
     def title(self, rule_id: str, language: str | None = None) -> str:
         """The rule's title, in one language if it has both; the id of a rule that is gone."""
@@ -187,7 +189,7 @@ class Ruleset:
         rule = self.rules.get(rule_id)
         return (-(rule.effect.urgency + rule.effect.importance) if rule else 1, rule_id)
 
-    def _told(self, subject: Subject) -> Subject:
+    def told(self, subject: Subject) -> Subject:
         """Where a rule asks for the language and the platform did not say, the letters do."""
         if not self.engine.asks_language or subject.lang or not subject.text:
             return subject
@@ -205,6 +207,12 @@ def _together(subjects: Sequence[Subject]) -> Iterator[Sequence[Subject]]:
         yield from _together(subjects[half:])
     elif subjects:
         yield subjects
+
+
+def negation_in(reading: Reading, found: Found) -> Negation:
+    if _NEGATORS not in found:
+        return _NONE
+    return Negation(reading.text, found[_NEGATORS], found.get(Slot.NEGATOR_MASKS, ()))
 
 
 def _scan_original(

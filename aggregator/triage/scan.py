@@ -54,6 +54,10 @@ class Scanner:
         ]
         self._automaton = AhoCorasick(uses) if uses else None
 
+    def keywords(self, slot: int) -> list[Keyword]:
+        """Those of one list, to show them."""
+        return [one for *_, uses in self._uses for at, one, _ in uses if at == slot]
+
     def scan(self, text: str) -> dict[int, list[Hit]]:
         return self.scan_all(text, _Neighbours(text), [len(text)], begin=0).get(0, {})
 
