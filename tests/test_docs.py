@@ -242,8 +242,9 @@ def test_every_finding_of_the_lint_is_documented_and_no_other(page: str) -> None
 
 def codes() -> Iterator[str]:
     """The codes in the sources: what stands where a finding is made, by its place among the arguments."""
-    places = {"error": 2, "warn": 2, "finding": 3, "refused": 4, "Finding": 1}
-    for path in sorted((ROOT / "aggregator" / "triage").glob("*.py")):
+    places = {"error": 2, "warn": 2, "finding": 3, "refused": 4, "Finding": 1, "Caution": 1}
+    folders = (ROOT / "aggregator" / "triage", ROOT / "aggregator" / "sla")
+    for path in sorted(one for folder in folders for one in folder.glob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         named: dict[str, list[ast.expr]] = {}
         for node in ast.walk(tree):

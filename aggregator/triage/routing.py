@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from aggregator.sla.cautions import cautions
 from aggregator.sla.policy import Targets
 from aggregator.triage.examples import Example
 from aggregator.triage.files import Parsed
@@ -69,12 +70,11 @@ def compile_routes(
 
 
 def check_escalations(parsed: Parsed, destinations: Collection[str] | None, notes: Notes) -> None:
-    """Whoever a target escalates to must be a destination. What has no effect yet is said, not ignored."""
+    """Whoever a target escalates to must be a destination. What may surprise is said."""
+    if isinstance(parsed.content, Targets):
+        for one in cautions(parsed.document.tree, parsed.content):
+            notes.warn(parsed, one.loc, one.code, one.text)
     tree = parsed.document.tree.get("targets") or {}
-    for name, target in tree.items():
-        for key in ("warn_at", "escalate"):
-            if target.get(key):
-                notes.warn(parsed, ("targets", name, key), NO_EFFECT, _without(key), key=True)
     for name, target in tree.items() if destinations is not None else ():
         for at, step in enumerate(target.get("escalate") or ()):
             to = step.get("to") or ()

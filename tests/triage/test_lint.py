@@ -293,12 +293,80 @@ def test_an_example_may_expect_more_of_the_verdict(tmp_path: Path) -> None:
 def test_what_has_no_effect_yet_is_said(tmp_path: Path) -> None:
     targets = (
         "schema: 1\ntargets:\n  fast:\n    calendar: 24x7\n    first_response: {P1: 10m}\n"
-        "    warn_at: [50%]\nintervals:\n  noon: {days: mon-sun, from: '12:00', to: '13:00', timezone: UTC}\n"
+        "    warn_at: [50%]\n    escalate: [{at: due, to: [desk]}]\nintervals:\n  noon: {days: mon-sun, from: '12:00', to: '13:00', timezone: UTC}\n"
     )
     routes = ROUTES.replace("to: [social]", "to: [social], quiet: noon")
     findings = _lint(tmp_path, rules=RULE, targets=targets, routes=routes)
     assert {(one.code, one.severity.value) for one in findings} == {("no-effect", "warning")}
-    assert {one.text.split()[0] for one in findings} == {"quiet", "warn_at"}
+    assert {one.text.split()[0] for one in findings} == {"quiet"}
+
+
+@pytest.mark.parametrize(
+    ("targets", "code", "line", "words"),
+    [
+        (
+            "targets:\n  slow: {calendar: 24x7, resolution: {P4: 1d}}\n",
+            "day-of-24x7",
+            3,
+            "24 hours a day, nights and weekends too",
+        ),
+        (
+            "intervals:\n  ever: {days: mon-sun, from: '00:00', to: '24:00', timezone: UTC}\n",
+            "whole-week",
+            3,
+            "tells of P1 only",
+        ),
+        (
+            "calendars:\n  bar:\n    timezone: America/New_York\n    hours:\n"
+            "      sat-sun: ['02:30-06:00']\n",
+            "clock-change",
+            6,
+            "on 2026-03-08 in America/New_York 02:30 is skipped",
+        ),
+        (
+            "intervals:\n  night: {days: mon-sun, from: '23:00', to: '01:15', timezone: America/New_York}\n",
+            "clock-change",
+            3,
+            "01:15 comes twice, 1h apart; the first counts",
+        ),
+    ],
+)
+def test_what_may_surprise_is_said_with_its_line_and_what_then_happens(
+    tmp_path: Path, targets: str, code: str, line: int, words: str
+) -> None:
+    (one,) = _lint(tmp_path, targets="schema: 1\n" + targets)
+    assert (one.severity.value, one.code, one.at[1]) == ("warning", code, line)
+    assert words in one.text
+
+
+@pytest.mark.parametrize(
+    ("targets", "line", "words"),
+    [
+        ("targets:\n  one: {first_response: {P1: 1h}}\n", 3, "calendar is missing"),
+        ("calendars:\n  shut: {timezone: UTC, hours: {mon: []}}\n", 3, "never opens"),
+        (
+            "calendars:\n  twice:\n    timezone: UTC\n    hours:\n      mon: ['9:00-12:00', '11:00-13:00']\n",
+            6,
+            "overlaps",
+        ),
+        (
+            "calendars:\n  back: {timezone: UTC, hours: {mon: ['18:00-09:00']}}\n",
+            3,
+            "ends before it begins",
+        ),
+        (
+            "calendars:\n  mars: {timezone: Asia/Peking, hours: {mon: ['9:00-12:00']}}\n",
+            3,
+            "no time zone",
+        ),
+    ],
+)
+def test_targets_that_cannot_be_kept_are_refused_with_their_line(
+    tmp_path: Path, targets: str, line: int, words: str
+) -> None:
+    (one,) = _lint(tmp_path, targets="schema: 1\n" + targets)
+    assert (one.severity.value, one.at[1]) == ("error", line)
+    assert words in one.text
 
 
 def test_a_list_may_be_named_under_exact_too(tmp_path: Path) -> None:
