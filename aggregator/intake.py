@@ -89,7 +89,8 @@ class _Intake:
         for one in sorted(known.conversations, key=lambda one: one.conversation.id):
             # The store tells what came before the first poll; whether that runs no clock is the account's.
             entries = [replace(entry, history=self._quiet(entry.at)) for entry in one.entries]
-            draft = Draft(one.conversation, entries, one.clocks, one.conversation.destinations)
+            to = one.conversation.destinations
+            draft = Draft(one.conversation, entries, one.clocks, to, acts=one.acts)
             self.drafts[one.conversation.id] = draft
             if one.conversation.state is not ConversationState.CLOSED:
                 self.open[one.conversation.key] = draft

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from aggregator.model import (
+    Act,
     Aim,
     Clock,
     Conversation,
@@ -21,6 +22,7 @@ from aggregator.model import (
 )
 from aggregator.sla.clock import clocks
 from aggregator.sla.ladder import planned, watched
+from aggregator.sla.standing import standing
 from aggregator.triage.ruleset import Ruleset, Subject
 from aggregator.triage.text import language
 
@@ -40,6 +42,7 @@ class Draft:
     verdicts: list[Verdict] = field(default_factory=list)
     fresh: list[tuple[datetime, Message]] = field(default_factory=list)
     changed: bool = False
+    acts: tuple[Act, ...] = ()
 
     @property
     def new(self) -> bool:
@@ -129,6 +132,7 @@ def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
         stored=draft.clocks,
         resolved_at=conversation.resolved_at,
         closed_at=conversation.closed_at,
+        acts=draft.acts,
     )
     # What a backfill found is told in a digest: what was due before we came is nobody's alarm.
     silent = {one.id for one in draft.added if one.history}
@@ -165,6 +169,11 @@ def _state(conversation: Conversation, draft: Draft) -> Conversation:
     last_in, last_out = conversation.last_inbound_at, conversation.last_outbound_at
     if (settled_at := _settled_at(draft)) is not None:
         return replace(conversation, state=ConversationState.RESOLVED, resolved_at=settled_at)
+    stands = standing(draft.acts, draft.entries)
+    if stands.state is not None:
+        resolved = stands.state is ConversationState.RESOLVED
+        at = stands.since if resolved else None
+        return replace(conversation, state=stands.state, resolved_at=at)
     if conversation.state is ConversationState.RESOLVED and not _wrote(draft):
         return conversation
     answered = last_out is not None and (last_in is None or last_out >= last_in)

@@ -24,6 +24,7 @@ from aggregator.model import (
     StoredMessage,
 )
 from storage import conversation_rows, message_rows
+from storage.acts import acts_of
 from storage.schema import (
     NOT_CLOSED,
     account,
@@ -146,8 +147,10 @@ def with_clocks(
     ids = [c.id for c in conversations]
     entries = _entries(connection, ids)
     clocks = clocks_of(connection, ids)
+    acts = acts_of(connection, ids)
     return tuple(
-        KnownConversation(c, tuple(entries[c.id]), tuple(clocks[c.id])) for c in conversations
+        KnownConversation(c, tuple(entries[c.id]), tuple(clocks[c.id]), tuple(acts[c.id]))
+        for c in conversations
     )
 
 

@@ -22,6 +22,7 @@ from aggregator.model import (
     Version,
 )
 from storage import conversation_rows, message_rows
+from storage.acts import add_acts
 from storage.gaps import close_gaps, note_gaps
 from storage.known import known
 from storage.leases import Fence, check
@@ -186,10 +187,14 @@ def commit_poll(
 
 
 def commit_decision(
-    connection: Connection, *, fence: Fence, decision: Decision, now: datetime
+    connection: Connection, *, fence: Fence | None, decision: Decision, now: datetime
 ) -> None:
-    """Store what was decided on messages, wherever they came from. Raises as `commit_poll` does."""
-    check(connection, fence)
+    """Store what was decided, wherever it came from. Raises as `commit_poll` does.
+
+    Without a fence only versions are compared: for a person's act, which touches one conversation.
+    """
+    if fence is not None:
+        check(connection, fence)
     try:
         _store(connection, decision, now)
     except IntegrityError as error:
@@ -272,6 +277,7 @@ def _store(connection: Connection, decision: Decision, now: datetime) -> None:
     _adopt(connection, decision.adopted)
     new = {c.id for c in fresh}
     _replace_clocks(connection, decision.clocks, new)
+    add_acts(connection, decision.acts)
     enqueue(connection, decision.deliveries, new_conversations=new)
 
 

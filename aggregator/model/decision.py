@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from aggregator.model.message import Direction, Message
-from aggregator.model.stored import Clock, Contact, Conversation, Delivery, Entry, StoredMessage
+from aggregator.model.stored import (
+    Act,
+    Clock,
+    Contact,
+    Conversation,
+    Delivery,
+    Entry,
+    StoredMessage,
+)
 from aggregator.model.verdict import Verdict
 
 
@@ -34,6 +42,7 @@ class KnownConversation:
     conversation: Conversation
     entries: tuple[Entry, ...]
     clocks: tuple[Clock, ...]
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +100,6 @@ class Decision:
     clocks: Mapping[int, tuple[Clock, ...]] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
     adopted: Mapping[int, int] = field(default_factory=dict)
+    acts: tuple[Act, ...] = ()
     repeated: int = 0
     skipped: int = 0

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from aggregator.model import Aim, Clock, ClockEvent, ClockKind, Entry, Outcome
+from aggregator.model import Act, Aim, Clock, ClockEvent, ClockKind, Entry, Outcome
 from aggregator.sla.facts import Facts, dropped
 from aggregator.sla.policy import Targets
 from aggregator.sla.resolution import resolution
 from aggregator.sla.response import response
+from aggregator.sla.standing import Standing, standing
 from aggregator.sla.waits import (
     CLOSED,
     NOT_NEEDED,
@@ -33,9 +34,11 @@ def clocks(
     stored: Sequence[Clock] = (),
     resolved_at: datetime | None = None,
     closed_at: datetime | None = None,
+    acts: Sequence[Act] = (),
 ) -> tuple[Clock, ...]:
     """Every clock of one conversation as it stands at `now`, whatever order its messages arrived in.
 
+    `acts`: what people did with it; `resolved_at` and `closed_at`: as the conversation has it, whoever did it.
     `stored` are its clocks so far. A finished one stays as it is, under whatever rules it was made, unless
     a fact dated at or before its stop is new. A running one that was made under other rules keeps its
     deadline; if the rules that hold now owe another, that applies from `now` on.
@@ -48,10 +51,11 @@ def clocks(
     """
     facts = Facts(targets, tuple(aims), version, whole_ms(now), stored)
     ordered = in_order(one for one in entries if not one.undelivered)
-    ends = _ends(stored, resolved_at, closed_at)
+    stands = standing(acts, ordered)
+    ends = _ends(stands, stored, resolved_at, closed_at)
     found = [response(wait, facts) for wait in waits(ordered, ends)]
     if any(target.resolution for target in targets.targets.values()):
-        found += [resolution(episode, facts) for episode in episodes(ordered, ends)]
+        found += [resolution(episode, facts) for episode in episodes(ordered, ends, stands.turns)]
     return _numbered(clock for clock in found if clock is not None)
 
 
@@ -76,17 +80,23 @@ def paused(clock: Clock) -> bool:
 
 
 def _ends(
-    stored: Iterable[Clock], resolved_at: datetime | None, closed_at: datetime | None
+    stands: Standing,
+    stored: Iterable[Clock],
+    resolved_at: datetime | None,
+    closed_at: datetime | None,
 ) -> list[End]:
-    """When waits were called off: now, and earlier as the stored clocks remember."""
-    ends: dict[datetime, End] = {}
+    """When waits were called off: by somebody's act, by ours, and earlier as the stored clocks remember."""
+    ends = {one.at: one for one in stands.ends}
     for at, reason in ((resolved_at, RESOLVED), (closed_at, CLOSED)):
         if at is not None:
-            ends.setdefault(at, End(at, reason))
+            ends.setdefault(at, End(at, reason, "inboxd", "intake"))
     for clock in stored:
         called_off = _called_off(clock)
-        if clock.stopped_at is not None and called_off is not None:
-            ends.setdefault(clock.stopped_at, End(clock.stopped_at, called_off))
+        at = clock.stopped_at
+        if at is not None and called_off is not None and at not in stands.undone:
+            last = clock.events[-1] if clock.events else None
+            by, way = (last.by, last.way) if last is not None else (None, None)
+            ends.setdefault(at, End(at, called_off, by, way))
     return list(ends.values())
 
 

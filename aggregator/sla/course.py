@@ -9,7 +9,7 @@ from datetime import datetime
 from aggregator.model import Aim, ClockEvent, ClockKind, Priority
 from aggregator.sla.calendar import ALWAYS, BusinessCalendar
 from aggregator.sla.policy import Targets
-from aggregator.sla.waits import Pause, whole_ms
+from aggregator.sla.waits import Pause, Turn, whole_ms
 
 RETARGET = "retarget"
 NEW_RULES = "rules changed"
@@ -82,7 +82,7 @@ class Course:
 
     def pause(self, pause: Pause) -> None:
         self.paused_since = pause.begin
-        self.events.append(ClockEvent("pause", pause.begin, pause.begun_by))
+        self.events.append(_said("pause", pause.begin, pause.begun_by, pause.first))
 
     def resume(self, at: datetime) -> None:
         """The time off is over, and the deadline later by it."""
@@ -91,6 +91,12 @@ class Course:
         self.paused.append((self.paused_since, at))
         self.paused_since = None
         self.due = self.due_by(replace(self.step, due=None))
+
+
+def _said(event: str, at: datetime, cause: int | None, turn: Turn | None) -> ClockEvent:
+    if turn is None:
+        return ClockEvent(event, at, cause)
+    return ClockEvent(event, at, cause, by=turn.by, way=turn.way)
 
 
 def steps(
@@ -137,7 +143,7 @@ def run(
         elif course is not None and not course.passed(at):
             if at == fact.end:
                 course.resume(at)
-                course.events.append(ClockEvent("resume", at, fact.ended_by))
+                course.events.append(_said("resume", at, fact.ended_by, fact.last))
             else:
                 course.pause(fact)
     if course is not None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from aggregator.model import Aim, Clock, ClockEvent, ClockKind, Entry, Outcome
 from aggregator.sla.course import NEW_RULES, Course
 from aggregator.sla.policy import Targets
-from aggregator.sla.waits import OUTCOMES, WITHDRAWN
+from aggregator.sla.waits import OUTCOMES, WITHDRAWN, End
 
 LATE = timedelta(minutes=10)  # received so long after it was sent, a message came late
 NO_TARGET = "no target"
@@ -66,22 +66,27 @@ def made(
     stopped_at: datetime | None,
     answer: Entry | None,
     reason: str | None,
+    end: End | None = None,
 ) -> Clock:
-    """The clock of a course that stopped by `answer`, or by being called off for `reason`, or runs."""
+    """The clock of a course that stopped by `answer`, or by being called off for `reason`, or runs.
+
+    `end`: the word that stopped it, with whose word it was.
+    """
     if course.dropped_at is not None:
-        stopped_at, answer, reason = course.dropped_at, None, NO_TARGET
+        stopped_at, answer, reason, end = course.dropped_at, None, NO_TARGET, None
+    by, way = (end.by, end.way) if end is not None else (None, None)
     outcome = None if course.breached_at is None else Outcome.BREACHED
     business_ms = wall_ms = None
     if stopped_at is not None and reason is not None:
         outcome = OUTCOMES.get(reason, Outcome.NOT_NEEDED)
         cause = start.message_id if reason == WITHDRAWN else None
-        course.events.append(ClockEvent("cancel", stopped_at, cause, reason))
+        course.events.append(ClockEvent("cancel", stopped_at, cause, reason, by, way))
     elif stopped_at is not None:
         outcome = outcome or Outcome.MET
         business_ms = course.business_ms(stopped_at)
         wall_ms = (stopped_at - start.at) // _MS
         cause = None if answer is None else answer.message_id
-        course.events.append(ClockEvent("fulfil", stopped_at, cause))
+        course.events.append(ClockEvent("fulfil", stopped_at, cause, by=by, way=way))
     return Clock(
         kind=kind,
         cycle=1,

@@ -29,12 +29,28 @@ def resolution(episode: Episode, facts: Facts) -> Clock | None:
     if course is None:
         return before
     if before is None or not facts.other_rules(before):
-        return made(course, KIND, episode.start, stopped_at=stopped_at, answer=None, reason=reason)
+        return made(
+            course,
+            KIND,
+            episode.start,
+            stopped_at=stopped_at,
+            answer=None,
+            reason=reason,
+            end=episode.end,
+        )
     if stopped_at is None:
         if before.breached_at is not None:
             return before
         _not_back_dated(course, before, facts.now)
-    clock = made(course, KIND, episode.start, stopped_at=stopped_at, answer=None, reason=reason)
+    clock = made(
+        course,
+        KIND,
+        episode.start,
+        stopped_at=stopped_at,
+        answer=None,
+        reason=reason,
+        end=episode.end,
+    )
     owed, owed_before = ((one.due_at, one.outcome, len(one.events)) for one in (clock, before))
     return before if owed == owed_before else clock
 

@@ -30,6 +30,7 @@ def response(wait: Wait, facts: Facts) -> Clock | None:
         stopped_at=wait.stopped_at,
         answer=wait.answer,
         reason=wait.reason,
+        end=wait.end,
     )
 
 

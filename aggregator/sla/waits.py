@@ -25,6 +25,18 @@ class End:
 
     at: datetime
     reason: str
+    by: str | None = None
+    way: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """From `at` on it is for us to say something, or (`ours` False) for the customer, as somebody said."""
+
+    at: datetime
+    ours: bool
+    by: str | None = None
+    way: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +48,22 @@ class Wait:
     stopped_at: datetime | None = None
     answer: Entry | None = None
     reason: str | None = None
+    end: End | None = None  # somebody's word that ended it
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """From our answer to the customer's next message (None: not yet): we wait for the customer."""
+    """From our answer to the customer's next message (None: not yet): we wait for the customer.
+
+    Somebody's word may begin and end it as well: `first` and `last`.
+    """
 
     begin: datetime
-    begun_by: int
+    begun_by: int | None
     end: datetime | None = None
     ended_by: int | None = None
+    first: Turn | None = None
+    last: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +104,7 @@ def waits(entries: Sequence[Entry], ends: Sequence[End]) -> list[Wait]:
     found: list[Wait] = []
     waiting: list[Entry] = []  # live messages without an answer, oldest first
     asked = answered = False
-    for at, what, entry, reason in _facts(entries, ends):
+    for at, what, entry, end in _facts(entries, ends):
         kind = ClockKind.NEXT_RESPONSE if answered else ClockKind.FIRST_RESPONSE
         if what is _What.ASKED and entry is not None:
             asked = True
@@ -94,12 +112,12 @@ def waits(entries: Sequence[Entry], ends: Sequence[End]) -> list[Wait]:
                 waiting.append(entry)
         elif what is _What.WITHDRAWN and entry is not None:
             if waiting and waiting[0] is entry:
-                found.append(Wait(kind, entry, at, reason=reason))
+                found.append(Wait(kind, entry, at, reason=WITHDRAWN))
             if entry in waiting:
                 waiting.remove(entry)
         else:
             if waiting:
-                found.append(Wait(kind, waiting[0], at, entry, reason))
+                found.append(Wait(kind, waiting[0], at, entry, end and end.reason, end))
             waiting.clear()
             answered = answered or (asked and what is _What.ANSWERED)
     if waiting:
@@ -108,7 +126,9 @@ def waits(entries: Sequence[Entry], ends: Sequence[End]) -> list[Wait]:
     return found
 
 
-def episodes(entries: Sequence[Entry], ends: Sequence[End]) -> list[Episode]:
+def episodes(
+    entries: Sequence[Entry], ends: Sequence[End], turns: Sequence[Turn] = ()
+) -> list[Episode]:
     """The matters of a conversation, from entries `in_order`: each ends when it is resolved or closed."""
     found: list[Episode] = []
     marks = [end for end in sorted(ends, key=lambda one: one.at) if end.reason != NOT_NEEDED]
@@ -118,22 +138,33 @@ def episodes(entries: Sequence[Entry], ends: Sequence[End]) -> list[Episode]:
         rest = rest[len(inside) :]
         asked = [one for one in inside if one.direction is Direction.INBOUND and not one.history]
         if asked:
-            found.append(_episode(asked, inside, end))
+            found.append(_episode(asked, inside, end, turns))
     return found
 
 
-def _episode(asked: list[Entry], inside: list[Entry], end: End | None) -> Episode:
+def _episode(
+    asked: list[Entry], inside: list[Entry], end: End | None, turns: Sequence[Turn]
+) -> Episode:
     start = asked[0]
     pauses: list[Pause] = []
     waiting = False
-    for entry in inside:
-        if entry.at < start.at or entry.history:
-            continue
-        if entry.direction is Direction.OUTBOUND and not waiting:
-            pauses.append(Pause(entry.at, entry.message_id))
+    facts: list[tuple[datetime, int, Entry | Turn]] = [
+        (one.at, 0, one) for one in inside if one.at >= start.at and not one.history
+    ]
+    facts += [
+        (one.at, 1, one) for one in turns if one.at >= start.at and (end is None or one.at < end.at)
+    ]
+    for at, _, fact in sorted(facts, key=lambda one: one[:2]):
+        said = fact if isinstance(fact, Turn) else None
+        id = fact.message_id if isinstance(fact, Entry) else None
+        ours = (
+            said.ours if said else isinstance(fact, Entry) and fact.direction is Direction.INBOUND
+        )
+        if not ours and not waiting:
+            pauses.append(Pause(at, id, first=said))
             waiting = True
-        elif entry.direction is Direction.INBOUND and waiting:
-            pauses[-1] = replace(pauses[-1], end=entry.at, ended_by=entry.message_id)
+        elif ours and waiting:
+            pauses[-1] = replace(pauses[-1], end=at, ended_by=id, last=said)
             waiting = False
     gone = [one.withdrawn_at for one in asked if one.withdrawn_at is not None]
     all_gone = len(gone) == len(asked) and not pauses
@@ -149,7 +180,7 @@ class _What(IntEnum):
     ENDED = 3
 
 
-_Fact = tuple[datetime, _What, Entry | None, str | None]
+_Fact = tuple[datetime, _What, Entry | None, End | None]
 
 
 def _facts(entries: Sequence[Entry], ends: Sequence[End]) -> list[_Fact]:
@@ -159,7 +190,7 @@ def _facts(entries: Sequence[Entry], ends: Sequence[End]) -> list[_Fact]:
         facts.append((one.at, _What.ASKED if inbound else _What.ANSWERED, one, None))
         if inbound and one.withdrawn_at is not None and not one.history:
             gone_at = max(one.at, whole_ms(one.withdrawn_at))
-            facts.append((gone_at, _What.WITHDRAWN, one, WITHDRAWN))
-    facts += [(whole_ms(end.at), _What.ENDED, None, end.reason) for end in ends]
+            facts.append((gone_at, _What.WITHDRAWN, one, None))
+    facts += [(whole_ms(end.at), _What.ENDED, None, end) for end in ends]
     facts.sort(key=lambda fact: fact[:2])
     return facts
