@@ -46,6 +46,7 @@ CANNOT_READ: Final = frozenset(
         "channel_is_limited_access",
     ]
 )
+UNDER = (NoticeKind.MESSAGE, NoticeKind.WARNING, NoticeKind.ESCALATION)  # the card, in its thread
 
 
 class SlackOptions(Options):
@@ -120,7 +121,7 @@ class Slack:
                 return notice.earlier
             if not self._is_gone(edited.error, channel, CARD_GONE):
                 raise meaning(edited, channel)
-        if notice.kind is NoticeKind.MESSAGE and place is not None:
+        if notice.kind in UNDER and place is not None:
             channel, ts = place
             threaded = self._post(message, notice, channel=channel, thread_ts=ts)
             if not threaded.error:
@@ -135,7 +136,7 @@ class Slack:
     def find(self, notice: Notice) -> Receipt | None:
         """The receipt of this notice if it is in the room or in the card's thread. Raises as `send` does."""
         place = _place(notice.earlier)
-        if notice.kind is NoticeKind.MESSAGE and place is not None:
+        if notice.kind in UNDER and place is not None:
             channel, ts = place
             found = self._look(notice, "conversations_replies", channel=channel, ts=ts)
             if found is not None:
