@@ -39,6 +39,7 @@ REMEDY: Final = (
     "in Zendesk's Admin Center"
 )
 URL_REMEDY: Final = "check the destination's url: https://YOUR-NAME.zendesk.com"
+COMMENTS = (NoticeKind.MESSAGE, NoticeKind.WARNING, NoticeKind.ESCALATION)  # on the card's ticket
 
 
 class ZendeskOptions(Options):
@@ -87,7 +88,7 @@ class Zendesk:
         A ticket that is closed for good or deleted is followed by a new one, and the receipt changes.
         """
         ticket_id = notice.earlier.external_id if notice.earlier else None
-        if notice.kind is NoticeKind.MESSAGE and ticket_id:
+        if notice.kind in COMMENTS and ticket_id:
             return self._comment(notice, ticket_id)
         if notice.kind is NoticeKind.CARD and notice.card is not None and ticket_id:
             return self._update(notice, notice.card, ticket_id)
@@ -100,7 +101,7 @@ class Zendesk:
         for ticket in tickets:
             if mark in str(ticket.get("description") or ""):
                 return self._receipt(ticket.get("id"))
-        if notice.kind is NoticeKind.MESSAGE and notice.earlier:
+        if notice.kind in COMMENTS and notice.earlier:
             # In the ticket itself, or in the one that followed it when it was closed.
             ids = [notice.earlier.external_id, *(str(ticket.get("id")) for ticket in tickets[:2])]
             for id in dict.fromkeys(ids):
@@ -166,7 +167,7 @@ class Zendesk:
         for ticket in self._tickets(_external_id(notice)):
             id = str(ticket.get("id"))
             if id != ticket_id and ticket.get("status") != "closed":
-                if notice.kind is NoticeKind.MESSAGE:
+                if notice.kind in COMMENTS:
                     comment = {"body": _marked(notice), "public": False}
                     self._answer(self._put(id, {"comment": comment}))
                 return self._receipt(id)
