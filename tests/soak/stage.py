@@ -139,7 +139,8 @@ class Inbox:
     def start(self) -> None:
         """A new process: nothing is left of the last one but what it stored."""
         self.db = Database.open(self.url, now=self.now)
-        self.leases = Leases(self.db, f"soak-{sum(self.stops.values())}")
+        # Nobody renews here, and nobody else is there to take one: a lease never grows old.
+        self.leases = Leases(self.db, f"soak-{sum(self.stops.values())}", monotonic=lambda: 0.0)
         ops = Ops(db=self.db, present=True, now=self.now, told=lambda _: None)
         account = self.account
         self.connector = connector_for(account, self.db, self.now)
