@@ -12,6 +12,7 @@ from aggregator.triage.conditions import Condition, Group, Words
 from aggregator.triage.examples import Example
 from aggregator.triage.files import Parsed
 from aggregator.triage.keywords import Lists, Notes, hidden, lexicon, vetoed
+from aggregator.triage.originals import Exact, Originals
 from aggregator.triage.parts import example, facts, limits
 from aggregator.triage.priority import MATRIX
 from aggregator.triage.regexes import Regex, Regexes
@@ -176,15 +177,26 @@ class _Rules:
                 continue
             # Every group must be found: one of them is enough to look at the rule.
             by_slot.setdefault(groups[0].slot, []).append(rule)
+        plain = {
+            slot: rules[0]
+            for slot, rules in by_slot.items()
+            if len(rules) == 1 and rules[0].condition.plain
+        }
+        scanner = Scanner(self.slots, lexicon=len(Slot), plain=plain)
         return Engine(
             folder=self.lists.folder,
-            scanner=Scanner(self.slots, often=len(Slot)),
-            exact=Scanner(self.exacts) if any(self.exacts) else None,
-            regexes=Regexes(self.regexes) if any(self.regexes.values()) else None,
+            scanner=scanner,
+            alone={at: (plain[slot], word.text) for at, slot, word in scanner.alone()},
+            originals=self._originals(),
             by_slot=by_slot,
             wordless=tuple(wordless),
             asks_language=asks_language,
         )
+
+    def _originals(self) -> Originals | None:
+        exact = Exact(self.exacts) if any(self.exacts) else None
+        regexes = Regexes(self.regexes) if any(self.regexes.values()) else None
+        return Originals(exact, regexes) if exact or regexes else None
 
     def _words(self, parsed: Parsed, loc: Loc, when: When, tune: Tune) -> Words:
         apart = self._groups(parsed, loc, when, tune)

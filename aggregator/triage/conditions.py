@@ -9,9 +9,11 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
+
 from aggregator.model import Author, Kind
 from aggregator.sla.calendar import BusinessCalendar
-from aggregator.triage.negation import Negation
+from aggregator.triage.negation import Spans
 from aggregator.triage.reading import Reading
 from aggregator.triage.scan import Cover, Found, Hit
 
@@ -133,9 +135,12 @@ class Evidence(NamedTuple):
     denied: bool = False
 
 
-def evidence(
-    condition: Condition, reading: Reading, found: Found, negation: Negation
-) -> Evidence | None:
+_ALWAYS = Evidence()
+_NOBODY: frozenset[Hit] = frozenset()
+_new = tuple.__new__
+
+
+def evidence(condition: Condition, reading: Reading, found: Found) -> Evidence | None:
     """What of the condition's words stands in the reading, or None where they do not hold."""
     words = condition.words
     rows: list[Sequence[Hit]] = []
@@ -144,19 +149,25 @@ def evidence(
         if hits is None:  # most rules end here
             return None
         rows.append(hits)
-    if words.veto is not None and in_part(words, reading, found.get(words.veto, ())):
+    if (
+        words.veto is not None
+        and words.veto in found
+        and in_part(words, reading, found[words.veto])
+    ):
         return None
     if not rows:
-        return Evidence()
-    rows = [in_part(words, reading, row) for row in rows]
+        return _ALWAYS
+    if words.part != "all" and not (words.part == "own" and reading.own_only):
+        rows = [in_part(words, reading, row) for row in rows]
     if words.mask is not None and words.mask in found:
         masks = Cover(found[words.mask])
         rows = [[one for one in row if not masks.holds(one.start, one.end)] for row in rows]
-    denied = negated(words, rows, negation)
+    denied = negated(words, rows, reading)
     if denied and words.negation == "block":
         rows = [[one for one in row if one not in denied] for row in rows]
-    if not all(enough(group, row) for group, row in zip(words.groups, rows, strict=True)):
-        return None
+    for group, row in zip(words.groups, rows, strict=True):
+        if not enough(group, row):
+            return None
     if words.within is not None:
         window = window_of(words.groups[words.near :], rows[words.near :], words.within)
         if window is None:
@@ -168,7 +179,7 @@ def evidence(
 
 def plain_evidence(hits: Sequence[Hit]) -> Evidence:
     """That of a condition that is plain, in a reading that has own words only."""
-    return Evidence((hits[0],) if len(hits) == 1 else _flat((hits,)))
+    return _new(Evidence, (tuple(hits) if len(hits) == 1 else _flat((hits,)), False))
 
 
 def _flat(rows: Sequence[Sequence[Hit]]) -> tuple[Hit, ...]:
@@ -186,12 +197,16 @@ def in_part(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit
     return [one for one in hits if reading.part(one.start) == words.part]
 
 
-def negated(words: Words, hits: Sequence[Sequence[Hit]], negation: Negation) -> frozenset[Hit]:
-    if words.negation == "ignore" or not negation:
-        return frozenset()
+def negated(words: Words, hits: Sequence[Sequence[Hit]], reading: Reading) -> frozenset[Hit]:
+    if words.negation == "ignore":
+        return _NOBODY
     flat = [one for row in hits for one in row]
-    others = Cover(flat)
-    return frozenset(one for one in flat if negation.negates(one, others))
+    negators = reading.negators
+    if negators is None or not flat:
+        return _NOBODY
+    spans = Spans(np.array([one.start for one in flat]), np.array([one.end for one in flat]))
+    denied = negators.deny(spans.starts, np.zeros(len(flat), np.bool_), spans)
+    return frozenset([one for one, no in zip(flat, denied.tolist(), strict=True) if no])
 
 
 def enough(group: Group, hits: Sequence[Hit]) -> bool:

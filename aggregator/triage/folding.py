@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -19,6 +21,9 @@ _EDGE = 21  # JOINS and GLUES, moved up
 _CJK = 1 << 23
 _EMOJI = 1 << 24
 _REPEATS = 1 << 25
+_CLAUSE = 1 << 26  # it ends a clause, a sentence; it is part of a word
+_SENTENCE = 1 << 27
+_WORD = 1 << 28
 _UNEVEN = 1 << 31  # it becomes none, or several: the other bits are its number among those
 
 _Points = npt.NDArray[np.uint32]
@@ -80,11 +85,15 @@ def _value(char: str) -> int:
         | (_CJK if cjk(char) else 0)
         | (_EMOJI if emoji(char) else 0)
         | (_REPEATS if repeats(char) else 0)
+        | (_CLAUSE if char in ",。!?;\n" else 0)
+        | (_SENTENCE if char in "。!?\n" else 0)
+        | (_WORD if char.isalnum() or char == "_" else 0)
     )
 
 
 _FOLD = _Fold()
-_BREAK, _SPACE, _ZWJ = _value(BREAK), _value(" "), _value(ZWJ)
+_BREAK, _SPACE, _ZWJ, _DOT = _value(BREAK), _value(" "), _value(ZWJ), _value(".")
+_BUT, _BUTS = _value("但"), re.compile("but")
 
 
 class Folded:
@@ -92,8 +101,6 @@ class Folded:
 
     `edges`: JOINS and GLUES of each character.
     """
-
-    __slots__ = ("_atoms", "_begins", "_origin", "bounds", "edges", "text")
 
     def __init__(self, folder: Folder, pieces: Sequence[str]) -> None:
         joined = BREAK.join(("", *pieces, ""))
@@ -119,21 +126,23 @@ class Folded:
                 kept[places] = False
                 values = values[kept]
                 origin = np.flatnonzero(kept) if origin is None else origin[kept]
+        self._values = values
         self._origin: Any = None if origin is None else origin.data
         self.text = (values & _CODE).tobytes().decode("utf-32-le")
-        self.edges = ((values >> _EDGE) & (JOINS | GLUES)).astype(np.uint8).tobytes()
-        self.bounds: list[int] = np.flatnonzero(values == _BREAK).tolist()
+        self.edges = ((values >> _EDGE) & (JOINS | GLUES)).astype(np.uint8)
+        self.bounds: _Places = np.flatnonzero(values == _BREAK)
 
-    def span(self, piece: int, start: int, end: int) -> tuple[int, int]:
-        """Where [start, end) of `text` stands in that piece as it was given."""
-        begin, origin = self._begins[piece] + 1, self._origin
-        if origin is None:
-            return start - begin, max(start, end) - begin
-        first = origin[start]
-        if end <= start:
-            return first - begin, first - begin
-        last = origin[end - 1]
-        return first - begin, self._atoms.get(last, last + 1) - begin
+    def spans(self, pieces: _Places, starts: _Places, ends: _Places) -> tuple[_Places, _Places]:
+        """Where stretches [start, end) of `text` stand in the pieces as they were given; none is empty."""
+        begins = np.asarray(self._begins)[pieces] + 1
+        if self._origin is None:
+            return starts - begins, ends - begins
+        origin = np.asarray(self._origin)
+        first, last = origin[starts], origin[ends - 1]
+        if self._atoms:
+            until = np.array([self._atoms.get(one, one + 1) for one in last.tolist()], np.intp)
+            return first - begins, until - begins
+        return first - begins, last + 1 - begins
 
     def place(self, piece: int, at: int) -> int:
         """The other way: the first character of `text` that comes from `at` of the piece, or later."""
@@ -141,6 +150,68 @@ class Folded:
         if self._origin is None:
             return wanted
         return int(np.searchsorted(np.asarray(self._origin), wanted))
+
+    # What follows is asked for by few texts, or by the lexicon only.
+
+    @cached_property
+    def marks(self) -> _Places:
+        """Where a clause ends: , 。 ! ? ; a BREAK, and a dot that no letter or digit follows."""
+        return self._ends_of(_CLAUSE)
+
+    @cached_property
+    def stops(self) -> _Places:
+        """Where a sentence ends."""
+        return self._ends_of(_SENTENCE)
+
+    @cached_property
+    def sentences(self) -> _Places:
+        """Where a sentence begins: behind its end, and behind a dot if a space follows."""
+        values = self._values
+        spaced = self._dots[values[self._dots + 1] == _SPACE]
+        return np.sort(np.append(np.flatnonzero(values & _SENTENCE), spaced)) + 1
+
+    @cached_property
+    def clauses(self) -> _Places:
+        """Where a clause begins for a negator: behind its end, and behind a but."""
+        values = self._values
+        buts = [
+            found.end()
+            for found in _BUTS.finditer(self.text)
+            if not (_of_word(self.text[found.start() - 1]) or _of_word(self.text[found.end()]))
+        ]
+        return np.sort(np.concatenate((self.marks + 1, np.flatnonzero(values == _BUT) + 1, buts)))
+
+    @cached_property
+    def words(self) -> tuple[_Places, _Places]:
+        """Where what stands between spaces begins, and where it ends."""
+        blank = (self._values == _SPACE) | (self._values == _BREAK)
+        turns = np.flatnonzero(blank[1:] != blank[:-1]) + 1
+        return turns[::2], turns[1::2]
+
+    def dotted(self, places: _Places) -> npt.NDArray[np.bool_]:
+        """Whether a dot stands right before each place."""
+        dots: npt.NDArray[np.bool_] = self._values[places - 1] == _DOT
+        return dots
+
+    def han(self, places: _Places) -> npt.NDArray[np.bool_]:
+        """Whether a CJK character stands right before each place."""
+        han: npt.NDArray[np.bool_] = (self._values[places - 1] & _CJK) != 0
+        return han
+
+    @cached_property
+    def _dots(self) -> _Places:
+        return np.flatnonzero(self._values == _DOT)
+
+    def _ends_of(self, kind: int) -> _Places:
+        values = self._values
+        found = np.flatnonzero(values & kind)
+        loose = self._dots[(values[self._dots + 1] & _WORD) == 0]
+        return np.sort(np.append(found, loose)) if len(loose) else found
+
+
+def _of_word(char: str) -> bool:
+    """What lengthens `but`: a letter, digit or underscore of ASCII."""
+    return char == "_" or (char.isascii() and char.isalnum())
 
 
 # After the table, folding only ever deletes; each of these says what, as the patterns of text.py do.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aggregator.triage.files import Parsed
 from aggregator.triage.finding import Finding, Severity, finding
+from aggregator.triage.originals import Exact
 from aggregator.triage.regexes import LARGEST_TOGETHER, MOST, Regex, regex
-from aggregator.triage.scan import Scanner
 from aggregator.triage.schema import LexiconFile, RuleFile
 from aggregator.triage.sentiment import Lexicon, Slot
 from aggregator.triage.text import Folder
@@ -210,7 +210,18 @@ def lexicon(files: Iterable[Parsed], lists: Lists) -> Lexicon:
         ):
             made = (lists.one(parsed, (section, at), one) for at, one in enumerate(words))
             slots[slot].extend(one for one in made if one is not None)
+    slots[Slot.PLAIN] = _together(slots[Slot.PLAIN])
     return Lexicon(tuple(tuple(slot) for slot in slots))
+
+
+def _together(words: Iterable[Keyword]) -> list[Keyword]:
+    """Where a sign stands twice, such as ? and ？, both count."""
+    found: dict[tuple[str, bool], Keyword] = {}
+    for one in words:
+        key = one.folded, one.right
+        weight = one.weight * (found[key].weight if key in found else 1)
+        found[key] = replace(one, weight=weight)
+    return list(found.values())
 
 
 def hidden(keywords: Iterable[Keyword], masks: Sequence[Keyword]) -> list[tuple[Keyword, Keyword]]:
@@ -221,10 +232,9 @@ def hidden(keywords: Iterable[Keyword], masks: Sequence[Keyword]) -> list[tuple[
 
 def vetoed(keywords: Iterable[Keyword], vetoes: Sequence[Keyword]) -> list[tuple[Keyword, Keyword]]:
     """Keywords that hold a veto inside them, so that they can never hit."""
-    scanner = Scanner([vetoes])
-    rows = []
-    for one in keywords:
-        hits = scanner.scan(one.folded).get(0)
-        if hits:
-            rows.append((one, hits[0].keyword))
-    return rows
+    found = list(keywords)
+    rows = Exact([vetoes]).read([one.folded for one in found])[0]
+    first: dict[int, Keyword] = {}
+    for _, number, hit in rows:
+        first.setdefault(number, hit.keyword)
+    return [(found[number], veto) for number, veto in first.items()]

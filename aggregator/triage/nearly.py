@@ -17,10 +17,9 @@ from aggregator.triage.conditions import (
     negated,
     window_of,
 )
-from aggregator.triage.negation import Negation
 from aggregator.triage.reading import Reading
 from aggregator.triage.rule import Fired, Rule
-from aggregator.triage.ruleset import Engine, Ruleset, Subject, negation_in
+from aggregator.triage.ruleset import Engine, Ruleset, Subject
 from aggregator.triage.scan import Cover, Found, Hit
 from aggregator.triage.sentiment import Mood
 from aggregator.triage.text import cjk
@@ -68,9 +67,9 @@ class Look:
 
 def look(rules: Ruleset, subject: Subject) -> Look:
     """Slower than judging by far: for one message that a person asks about."""
-    reading, fired, feeling = rules.fired(subject)
-    _, found = rules.found(subject)
-    closer = _Closer(rules, subject, reading, found, negation_in(reading, found), feeling)
+    _, fired, feeling = rules.fired(subject)
+    reading, found = rules.found(subject)
+    closer = _Closer(rules, subject, reading, found, feeling)
     marks: list[Mark] = []
     for one in fired:
         marks.extend(closer.fired(one))
@@ -100,7 +99,6 @@ class _Closer:
     subject: Subject
     reading: Reading
     found: Found
-    negation: Negation
     feeling: Mood
 
     def fired(self, fired: Fired) -> Iterator[Mark]:
@@ -147,7 +145,7 @@ class _Closer:
             hidden = [hit for row in rows for hit in row if masks.holds(hit.start, hit.end)]
             over = [one for one in self.found[words.mask or 0] if _covers(one, hidden)]
             return f"{_named(hidden)} lies inside the mask {_named(over)}"
-        denied = negated(words, free, self.negation)
+        denied = negated(words, free, self.reading)
         if words.negation == "block":
             free = [[hit for hit in row if hit not in denied] for row in free]
             if not all(free):
@@ -169,7 +167,7 @@ class _Closer:
     def _marks(self, rule: Rule, words: Words, hits: Iterable[Hit]) -> Iterator[Mark]:
         masks = Cover(self.found.get(words.mask, ())) if words.mask is not None else Cover(())
         hits = list(dict.fromkeys(hits))
-        denied = negated(words, [hits], self.negation)
+        denied = negated(words, [hits], self.reading)
         for hit in hits:
             if masks.holds(hit.start, hit.end):
                 yield self._mark(rule, hit, State.MASKED)
@@ -191,16 +189,13 @@ class _Closer:
         return State.OWN if self.reading.part(hit.start) == "own" else State.QUOTED
 
     def _mark(self, rule: Rule, hit: Hit, state: State) -> Mark:
-        start, end, quoted = self.reading.span(hit.start, hit.end)
-        return Mark(Match(rule.id, hit.keyword.text, start, end, quoted), state)
+        return Mark(Match(rule.id, hit.keyword.text, *hit.place), state)
 
 
 def _keywords(engine: Engine, slot: int) -> list[Keyword]:
     found = list(engine.scanner.keywords(slot))
-    if engine.exact is not None:
-        found += engine.exact.keywords(slot)
-    if engine.regexes is not None:
-        found += engine.regexes.keywords(slot)
+    if engine.originals is not None:
+        found += engine.originals.keywords(slot)
     return found
 
 

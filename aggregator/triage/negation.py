@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from typing import NamedTuple
 
-from aggregator.triage.scan import Cover, Hit
-from aggregator.triage.text import cjk
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.triage.folding import Folded
 
 WITHIN_CHARACTERS = 6
 WITHIN_WORDS = 3
@@ -15,87 +15,88 @@ NEXT_TO_CHARACTERS = 3  # 没有任何问题
 NEXT_TO_WORDS = 2  # not a problem
 _FAR = 60  # three words are never longer
 
-# 、 goes on: 没有起火、冒烟 denies both.
-_CLAUSE_ENDS = re.compile(r"[,。!?;\n]|\.(?!\w)|但|(?<![a-z0-9_])but(?![a-z0-9_])")
-_WORD = re.compile(r"\S+")
+Places = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 
-class Negation:
-    """The negators of one text. Those inside a longer one or inside a mask negate nothing.
+class Spans(NamedTuple):
+    """Stretches of a folded text, [starts, ends)."""
+
+    starts: Places
+    ends: Places
+
+    def only(self, kept: Flags | Places) -> Spans:
+        return Spans(self.starts[kept], self.ends[kept])
+
+    def inside(self, others: Spans) -> Flags:
+        """Which of these lie inside one of the others."""
+        if not len(others.starts):
+            return np.zeros(len(self.starts), np.bool_)
+        order = np.argsort(others.starts, kind="stable")
+        reach = np.maximum.accumulate(others.ends[order])
+        at = np.searchsorted(others.starts[order], self.starts, "right") - 1
+        held: Flags = (at >= 0) & (reach[at] >= self.ends)
+        return held
+
+
+class Negators:
+    """The negators of many texts. Those inside a longer one or inside a mask negate nothing.
 
     Each question costs the same however many negators there are.
     """
 
-    def __init__(self, text: str, negators: Iterable[Hit], masks: Iterable[Hit]) -> None:
-        self._text = text
-        masked, end = Cover(masks), 0
-        self._negators: list[Hit] = []
-        for hit in sorted(negators, key=_longest_first):
-            if hit.start >= end and not masked.holds(hit.start, hit.end):
-                self._negators.append(hit)
-                end = hit.end
-        self._others: Cover | None = None  # for which the next three are
-        self._cjk: list[int] = []  # where negators end that reach over characters
-        self._starts: list[int] = []  # where those start that reach over words, and where they end
-        self._ends: list[int] = []
-        self._clauses: list[int] | None = None
-        self._words: tuple[list[int], list[int]] | None = None
+    def __init__(self, folded: Folded, spans: Spans, masks: Spans | None) -> None:
+        if masks is not None:
+            spans = spans.only(~spans.inside(masks))
+        spans = spans.only(np.lexsort((-spans.ends, spans.starts)))
+        self._folded = folded
+        self._spans = spans.only(_apart(spans))
+        self._cjk = folded.han(
+            self._spans.ends
+        )  # these reach over characters, the others over words
 
-    def __bool__(self) -> bool:
-        return bool(self._negators)
+    def inside(self, begin: int, end: int) -> bool:
+        """Whether there is one in [begin, end)."""
+        first, after = np.searchsorted(self._spans.starts, (begin, end))
+        return bool(first < after)
 
-    def negates(self, hit: Hit, others: Cover, *, next_to: bool = False) -> bool:
-        """An odd number of negators stands before `hit`; one inside `others` counts for nothing.
+    def deny(self, starts: Places, next_to: Flags, others: Spans) -> Flags:
+        """Of which words, by where they start, an odd number of negators stands before.
 
-        `next_to`: only those with two characters or a word between at most.
+        `next_to`: only those with two characters or a word between at most. A negator inside one of
+        `others` counts for nothing.
         """
-        if others is not self._others:
-            self._count_without(others)
-        start = hit.start
-        first = bisect_right(
-            self._cjk, start - (NEXT_TO_CHARACTERS if next_to else WITHIN_CHARACTERS)
-        )
-        after = bisect_right(self._cjk, start, first)
-        far = bisect_left(self._starts, start - _FAR)
-        until = bisect_right(self._ends, start, far)
-        if first == after and far == until:
-            return False
-        clause = self._clause(start)
-        first = bisect_left(self._cjk, clause, first, after)
-        if far < until:
-            words = self._before(start, NEXT_TO_WORDS if next_to else WITHIN_WORDS)
-            far = bisect_left(self._ends, max(clause, words), far, until)
-        return (after - first + until - far) % 2 == 1
+        counted = ~self._spans.inside(others)
+        ours = counted & self._cjk
+        characters = self._spans.ends[ours]
+        ours = counted & ~self._cjk
+        begins, ends = self._spans.starts[ours], self._spans.ends[ours]
+        clauses = self._folded.clauses
+        clause = clauses[np.searchsorted(clauses, starts, "right") - 1]
+        clause = np.where(self._folded.dotted(starts), starts, clause)
+        reach = starts - np.where(next_to, NEXT_TO_CHARACTERS, WITHIN_CHARACTERS) + 1
+        first = np.searchsorted(characters, np.maximum(reach, clause))
+        count = np.maximum(np.searchsorted(characters, starts, "right") - first, 0)
+        if len(ends):
+            words, word_ends = self._folded.words
+            before = np.searchsorted(words, starts) - np.where(next_to, NEXT_TO_WORDS, WITHIN_WORDS)
+            nearest = np.maximum(clause, np.where(before >= 0, word_ends[np.maximum(before, 0)], 0))
+            far = np.searchsorted(begins, starts - _FAR)
+            first = np.maximum(far, np.searchsorted(ends, nearest))
+            count += np.maximum(np.searchsorted(ends, starts, "right") - first, 0)
+        denied: Flags = count % 2 == 1
+        return denied
 
-    def _count_without(self, others: Cover) -> None:
-        self._others, self._cjk, self._starts, self._ends = others, [], [], []
-        for start, end, _ in self._negators:
-            if others.holds(start, end):
-                continue
-            if cjk(self._text[end - 1]):
-                self._cjk.append(end)
+
+def _apart(spans: Spans) -> Flags:
+    """Which stay where of two that overlap the earlier stays, of those that start together the longer."""
+    kept = np.ones(len(spans.starts), np.bool_)
+    if (spans.starts[1:] < spans.ends[:-1]).any():
+        bound = -1
+        rows = zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)
+        for at, (start, end) in enumerate(rows):
+            if start >= bound:
+                bound = end
             else:
-                self._starts.append(start)
-                self._ends.append(end)
-
-    def _clause(self, at: int) -> int:
-        """Where the clause begins that `at` stands in."""
-        if self._text[at - 1 : at] == ".":
-            return at
-        if self._clauses is None:
-            self._clauses = [found.end() for found in _CLAUSE_ENDS.finditer(self._text)]
-        before = bisect_right(self._clauses, at)
-        return self._clauses[before - 1] if before else 0
-
-    def _before(self, at: int, words: int) -> int:
-        """From where on fewer than so many words stand before `at`."""
-        if self._words is None:
-            found = [one.span() for one in _WORD.finditer(self._text)]
-            self._words = [start for start, _ in found], [end for _, end in found]
-        starts, ends = self._words
-        before = bisect_left(starts, at) - words
-        return ends[before] if before >= 0 else 0
-
-
-def _longest_first(hit: Hit) -> tuple[int, int]:
-    return hit.start, -hit.end
+                kept[at] = False
+    return kept

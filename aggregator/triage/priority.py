@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from aggregator.model import Match, Priority, Verdict
+from aggregator.triage.conditions import Evidence
+from aggregator.triage.drafts import match, verdict
 from aggregator.triage.reading import LIMIT, Reading
 from aggregator.triage.reasons import DROPPED, SHADOW
-from aggregator.triage.rule import Fired
-from aggregator.triage.sentiment import Mood, label, squeezed
+from aggregator.triage.rule import Fired, Rule
+from aggregator.triage.sentiment import label, squeezed
 
 P1, P2, P3, P4 = Priority.P1, Priority.P2, Priority.P3, Priority.P4
 Matrix = tuple[tuple[Priority, ...], ...]  # a row per urgency, a column per importance
@@ -22,7 +25,11 @@ MATRIX: Matrix = (
     (P2, P2, P1, P1),
 )
 EVIDENCE = 20  # matches kept of one rule
+CUT = "not all was judged of what this message says again and again"
+_NO_RULE, _NO_TERM = "no rule matched", "no term of the lexicon"
 _MOST_SENTIMENT = 3.0  # what all rules together can add, either way
+_ID = attrgetter("rule.id")
+_Key = str | tuple[str, ...]
 _REMEMBERED = 4_096  # sets of rules that fired together
 
 
@@ -41,6 +48,8 @@ class _Outcome:
     priority: Priority
     labels: tuple[str, ...]
     sentiment: float
+    added: str  # that in words
+    all: bool  # every one counts
     told: str
 
 
@@ -49,39 +58,83 @@ class Merger:
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
-        self._outcomes: dict[tuple[str, ...], _Outcome] = {}  # by the rules that fired
+        self._outcomes: dict[_Key, _Outcome] = {}  # by the rules that fired
+        self._alone: dict[str, tuple[_Outcome, str, str]] = {}  # by the rule; what its reason says
 
-    def merge(self, fired: Sequence[Fired], mood: Mood, reading: Reading) -> Verdict:
-        """The verdict; matches carry offsets into the original text, reasons are in words."""
-        if len(fired) > 1:
-            fired = sorted(fired, key=_id)
-        key = tuple([f"!{rule.id}" if why.denied else rule.id for rule, why in fired])
+    def merge(
+        self,
+        fired: Sequence[Fired],
+        reading: Reading,
+        total: float = 0.0,
+        terms: str = "",
+        *,
+        cut: bool = False,
+    ) -> Verdict:
+        """The verdict; matches carry offsets into the original text, reasons are in words.
+
+        `total` of the lexicon's `terms`; `cut`: a bound left some of the message's words out.
+        """
+        if len(fired) == 1:
+            key: _Key = (
+                fired[0].rule.id if not fired[0].evidence.denied else ("!", fired[0].rule.id)
+            )
+        else:
+            fired = sorted(fired, key=_ID)
+            key = tuple([f"!{rule.id}" if why.denied else rule.id for rule, why in fired])
         outcome = self._outcomes.get(key)
         if outcome is None:
             outcome = self._outcome(fired)
             if len(self._outcomes) < _REMEMBERED:
                 self._outcomes[key] = outcome
-        counted = [fired[at] for at in outcome.counted]
-        reasons = [one.told() for one in counted] or ["no rule matched"]
-        if outcome.dropped:
+        counted = fired if outcome.all else [fired[at] for at in outcome.counted]
+        score, label, told = _scored(total + outcome.sentiment)
+        reasons = [one.told() for one in counted] or [_NO_RULE]
+        if not outcome.all:
             reasons.extend(outcome.dropped)
-        if outcome.shadows:
             reasons.extend([f"{SHADOW}{fired[at].told()}" for at in outcome.shadows])
-        score, sentiment, mood_told = _score(outcome.sentiment, mood)
-        reasons.append(mood_told)
+        reasons.append(f"{told}{terms or _NO_TERM}{outcome.added}")
         reasons.append(outcome.told)
         if reading.truncated:
             reasons.append(f"only the first {LIMIT} characters were judged")
-        return Verdict(
+        if cut:
+            reasons.append(CUT)
+        return verdict(
             outcome.urgency,
             outcome.importance,
             outcome.priority,
-            sentiment,
+            label,
             score,
             outcome.labels,
-            _matches(reading, counted),
+            _matches(counted) if counted else (),
             tuple(reasons),
-            reading.truncated,
+            reading.truncated or cut,
+        )
+
+    def alone(
+        self, rule: Rule, word: str, place: tuple[int, int, bool], total: float, terms: str
+    ) -> Verdict:
+        """The verdict of a message in which one word of one rule stands, in its own words."""
+        found = self._alone.get(rule.id)
+        if found is None:
+            outcome = self._outcome([Fired(rule, Evidence())])
+            lead, tail = f"{rule.id}: ", f" → {rule.told}"
+            if rule.status == "shadow":
+                lead = f"{SHADOW}{lead}"
+            found = self._alone[rule.id] = outcome, lead, tail
+        outcome, lead, tail = found
+        score, label, told = _scored(total + outcome.sentiment)
+        why = f"{lead}{word}{tail}"
+        mood = f"{told}{terms or _NO_TERM}{outcome.added}"
+        return verdict(
+            outcome.urgency,
+            outcome.importance,
+            outcome.priority,
+            label,
+            score,
+            outcome.labels,
+            (match(rule.id, word, *place),) if outcome.all else (),
+            (why, mood, outcome.told) if outcome.all else (_NO_RULE, why, mood, outcome.told),
+            False,
         )
 
     def _outcome(self, fired: Sequence[Fired]) -> _Outcome:
@@ -102,40 +155,34 @@ class Merger:
         if clamped != priority:
             told += f", clamped to {clamped}"
         added = sum(one.effect.sentiment for one in counted)
+        bounded = max(-_MOST_SENTIMENT, min(_MOST_SENTIMENT, added))
         return _Outcome(
             counted=tuple(places),
             shadows=tuple(at for at, one in enumerate(fired) if one.rule.status == "shadow"),
             dropped=tuple(
-                f"{fired[at].rule.id}: {DROPPED}{finals}"
-                for at in live
-                if at not in places
+                f"{fired[at].rule.id}: {DROPPED}{finals}" for at in live if at not in places
             ),
             urgency=urgency,
             importance=importance,
             priority=clamped,
             labels=tuple(sorted({one for row in counted for one in row.effect.labels})),
-            sentiment=max(-_MOST_SENTIMENT, min(_MOST_SENTIMENT, added)),
+            sentiment=bounded,
+            added=f", rules {bounded:+g}" if bounded else "",
+            all=len(places) == len(fired),
             told=told,
         )
 
 
-def _id(fired: Fired) -> str:
-    return fired.rule.id
-
-
-def _matches(reading: Reading, fired: Sequence[Fired]) -> tuple[Match, ...]:
-    rows = []
-    for rule, why in fired:
-        for start, end, keyword in why.hits[:EVIDENCE]:
-            first, last, quoted = reading.span(start, end)
-            rows.append(Match(rule.id, keyword.text, first, last, quoted))
-    if len(rows) > 1:
-        rows.sort(key=_place)
-    return tuple(rows)
-
-
-def _place(match: Match) -> tuple[bool, int, int, str, str]:
-    return match.quoted, match.start, match.end, match.rule, match.term
+def _matches(fired: Sequence[Fired]) -> tuple[Match, ...]:
+    rows = [
+        (quoted, first, last, rule.id, keyword.text)
+        for rule, why in fired
+        for _, _, keyword, (first, last, quoted) in why.hits[:EVIDENCE]
+    ]
+    rows.sort()
+    return tuple(
+        [match(rule, term, first, last, quoted) for quoted, first, last, rule, term in rows]
+    )
 
 
 def _level(fired: Sequence[Fired], matrix: Matrix) -> tuple[Priority, int, int]:
@@ -150,21 +197,9 @@ def _clamp(priority: Priority, fired: Sequence[Fired]) -> Priority:
     return min([max([priority, *most]), *least])
 
 
-def _score(rules: float, mood: Mood) -> tuple[float, str, str]:
-    """The score with what the rules add, its label, and both in words."""
-    if not mood.terms:
-        return _plain_score(rules, mood.total)
-    told = ", ".join([f"{text} {value:+g}" for text, value in mood.terms])
-    return _scored(rules, mood.total, told)
-
-
-@lru_cache
-def _plain_score(rules: float, total: float) -> tuple[float, str, str]:
-    return _scored(rules, total, "no term of the lexicon")
-
-
-def _scored(rules: float, total: float, told: str) -> tuple[float, str, str]:
-    score = squeezed(total + rules)
+@lru_cache(4_096)
+def _scored(total: float) -> tuple[float, str, str]:
+    """The score of a sum, its label, and both in words."""
+    score = squeezed(total)
     named = label(score)
-    by_rules = f", rules {rules:+g}" if rules else ""
-    return score, named, f"sentiment {score:+.2f} {named}: {told}{by_rules}"
+    return score, named, f"sentiment {score:+.2f} {named}: "

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Protocol
 
+import numpy as np
+
 from aggregator.triage.folding import Folded
+from aggregator.triage.negation import Flags, Negators, Places
 from aggregator.triage.text import Folder, split, whole
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -23,13 +26,14 @@ class Written(Protocol):
 
 
 class Readings:
-    """Many messages folded in one go; `ends` is where each ends in the folded text of all."""
+    """Many messages folded in one go: from `begins` to `ends` in its text, own words until `own_ends`."""
 
     def __init__(self, folder: Folder, messages: Sequence[Written]) -> None:
         self.pieces: list[str] = []
         self.truncated: set[int] = set()  # the numbers of those that are not judged whole
         # Of the pieces that do not begin with their text: where they do, and whether that is the quoted one.
         self.bases: dict[int, tuple[int, bool]] = {}
+        self.negators: Negators | None = None
         counts = [1] * len(messages)  # pieces of each message
         add = self.pieces.append
         for number, message in enumerate(messages):
@@ -38,13 +42,38 @@ class Readings:
                 counts[number] = self._split(number, text, message.quoted or "")
             else:
                 add(text)
-        self._first = [0, *accumulate(counts)]  # the number of each message's first piece
+        first = np.zeros(len(messages) + 1, np.intp)  # the number of each message's first piece
+        np.cumsum(counts, out=first[1:])
         self.folded = Folded(folder, self.pieces)
-        self.ends = list(map(self.folded.bounds.__getitem__, self._first[1:]))
+        self.begins: Places = self.folded.bounds[first[:-1]] + 1
+        self.own_ends: Places = self.folded.bounds[first[:-1] + 1]
+        self.ends: Places = self.folded.bounds[first[1:]]
+        self._first: list[int] = first.tolist()
+        self._bounds: list[int] = self.folded.bounds.tolist()
 
     def __getitem__(self, number: int) -> Reading:
         first, after = self._first[number : number + 2]
-        return Reading(self, first, after, truncated=number in self.truncated)
+        return Reading(self, first, after, self._bounds, truncated=number in self.truncated)
+
+    def simple(self) -> Flags:
+        """Which of them are one piece that begins with the message, and are judged whole."""
+        simple: Flags = np.diff(self._first) == 1
+        for number in self.truncated:
+            simple[number] = False
+        for piece in self.bases:
+            simple[bisect_right(self._first, piece) - 1] = False
+        return simple
+
+    def places(self, starts: Places, ends: Places) -> Iterable[tuple[int, int, bool]]:
+        """Where stretches of the folded text stand in the original, and whether in the quoted text."""
+        pieces = np.searchsorted(self.folded.bounds, starts, "right") - 1
+        first, last = self.folded.spans(pieces, starts, ends)
+        if not self.bases:
+            return zip(first.tolist(), last.tolist(), repeat(False))
+        bases = [self.bases.get(piece, (0, False)) for piece in pieces.tolist()]
+        moved = np.array([base for base, _ in bases], np.intp)
+        quoted = [one for _, one in bases]
+        return zip((first + moved).tolist(), (last + moved).tolist(), quoted, strict=True)
 
     def _split(self, number: int, text: str, quoted: str) -> int:
         """How many pieces it has."""
@@ -66,47 +95,43 @@ class Readings:
 
 
 class Reading:
-    """One message. `text` is all its folded words, pieces apart by BREAK; the author's own end at `own_end`."""
+    """One message: [begin, end) of the folded text of all, pieces apart by BREAK; the author's own end at `own_end`.
 
-    __slots__ = ("_after", "_all", "_begin", "_first", "own_only", "truncated")
+    All places are places in that text.
+    """
 
-    def __init__(self, readings: Readings, first: int, after: int, *, truncated: bool) -> None:
-        self._all, self._first, self._after = readings, first, after
-        self._begin = readings.folded.bounds[first] + 1
+    __slots__ = ("_after", "_all", "_bounds", "_first", "begin", "own_end", "own_only", "truncated")
+
+    def __init__(
+        self, readings: Readings, first: int, after: int, bounds: list[int], *, truncated: bool
+    ) -> None:
+        self._all, self._first, self._after, self._bounds = readings, first, after, bounds
+        self.begin = bounds[first] + 1
+        self.own_end = bounds[first + 1]
         self.own_only = after == first + 1
         self.truncated = truncated
 
     @property
-    def text(self) -> str:
-        folded = self._all.folded
-        return folded.text[self._begin : folded.bounds[self._after]]
+    def end(self) -> int:
+        return self._bounds[self._after]
 
     @property
-    def own_end(self) -> int:
-        return self._all.folded.bounds[self._first + 1] - self._begin
+    def negators(self) -> Negators | None:
+        """Those of all messages, if this one has any."""
+        found = self._all.negators
+        return found if found is not None and found.inside(self.begin, self.end) else None
 
     def part(self, start: int) -> str:
         """Whose words begin at `start`: `own` or `quoted`."""
         return "own" if start < self.own_end else "quoted"
-
-    def span(self, start: int, end: int) -> tuple[int, int, bool]:
-        """Where [start, end) of the reading stands in the original, and whether in the quoted text."""
-        readings, piece = self._all, self._first
-        start, end = start + self._begin, end + self._begin
-        if not self.own_only:
-            piece = bisect_right(readings.folded.bounds, start - 1, piece, self._after) - 1
-        first, last = readings.folded.span(piece, start, end)
-        if piece not in readings.bases:
-            return first, last, False
-        base, quoted = readings.bases[piece]
-        return base + first, base + last, quoted
 
     def originals(self) -> Iterator[tuple[int, str]]:
         """The pieces as written, each with its number; half a surrogate pair becomes �, as in a fold."""
         for piece in range(self._first, self._after):
             yield piece, _HALVES.sub("\ufffd", self._all.pieces[piece])
 
-    def folded_span(self, piece: int, start: int, end: int) -> tuple[int, int]:
-        """The other way: where [start, end) of a piece as written stands in the reading."""
+    def folded(self, piece: int, start: int, end: int) -> tuple[int, int, tuple[int, int, bool]]:
+        """The other way: where [start, end) of a piece as written stands; and its place in the original."""
         place = self._all.folded.place
-        return place(piece, start) - self._begin, place(piece, end) - self._begin
+        base, quoted = self._all.bases.get(piece, (0, False))
+        return place(piece, start), place(piece, end), (base + start, base + end, quoted)

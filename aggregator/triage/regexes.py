@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
+import numpy as np
 import re2
 
 from aggregator.triage.scan import Hit
@@ -16,7 +16,7 @@ LONGEST = 200  # characters of one regex
 MOST = 100  # regexes of all rules together
 LARGEST = 1_000  # instructions that RE2 makes of one; `.{0,100}` is 900
 LARGEST_TOGETHER = 5_000
-HITS = 8  # of one regex in one text
+HITS = 8  # of one regex in one message
 # Bytes times instructions that one text may cost; a step is 3 to 4 ns where a text is made to be slow.
 STEPS = 600_000
 _MEMORY = 1 << 20  # bytes that RE2 may keep of one regex
@@ -59,9 +59,9 @@ def regex(written: str) -> Regex:
 
 
 class Regexes:
-    """Finds regexes by slot, as Scanner finds keywords.
+    """Finds regexes by slot in the pieces of one message.
 
-    Only those whose literal parts stand in the text are tried. They read the whole text where it is
+    Only those whose literal parts stand in a piece are tried. They read the whole text where it is
     short, else as much of its beginning as STEPS allow for their sizes together.
     """
 
@@ -80,24 +80,56 @@ class Regexes:
         return [one.keyword for at, one in self._rows if at == slot]
 
     def scan(self, text: str) -> dict[int, list[Hit]]:
+        """What stands in one text."""
         found: dict[int, list[Hit]] = {}
-        data = text.encode("utf-8")
-        tried = self._filter.Match(data, True)
-        if not tried:
-            return found
-        size = sum(self._rows[at][1].size for at in tried)
-        until = min(len(data), STEPS // size)
-        for at in sorted(tried):
-            slot, one = self._rows[at]
-            for match in islice(one.program.finditer(data, 0, until), HITS):
-                first, last = match.span()
-                if first < last:
-                    start = len(data[:first].decode("utf-8", "replace"))
-                    end = start + len(data[first:last].decode("utf-8", "replace"))
-                    found.setdefault(slot, []).append(Hit(start, end, one.keyword))
+        for slot, _, hit in self.read([text])[0]:
+            found.setdefault(slot, []).append(hit)
         for hits in found.values():
-            hits.sort(key=lambda hit: (hit.end, hit.start))
+            hits.sort(key=_place)
         return found
+
+    def read(self, pieces: Sequence[str]) -> tuple[list[tuple[int, int, Hit]], bool]:
+        """Each hit with its slot and the number of its piece; and whether a bound left something out."""
+        found: list[tuple[int, int, Hit]] = []
+        steps, cut = STEPS, False
+        left = [HITS] * len(self._rows)
+        for number, text in enumerate(pieces):
+            data = text.encode("utf-8")
+            tried = self._filter.Match(data, True)
+            if not tried:
+                continue
+            size = sum([self._rows[at][1].size for at in tried])
+            until = min(len(data), steps // size)
+            steps -= until * size
+            cut = cut or until < len(data)
+            spans = []
+            for at in sorted(tried):
+                for match in self._rows[at][1].program.finditer(data, 0, until):
+                    first, last = match.span()
+                    if first == last:
+                        continue
+                    if not left[at]:
+                        cut = True
+                        break
+                    left[at] -= 1
+                    spans.append((at, first, last))
+            if spans:
+                places = _characters(data)
+                for at, first, last in spans:
+                    slot, one = self._rows[at]
+                    hit = Hit(places[first], places[last], one.keyword)
+                    found.append((slot, number, hit))
+        return found, cut
+
+
+def _characters(data: bytes) -> Sequence[int]:
+    """By place in UTF-8, how many characters stand before it."""
+    begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
+    return [0, *np.cumsum(begins).tolist()]
+
+
+def _place(hit: Hit) -> tuple[int, int]:
+    return hit.end, hit.start
 
 
 def _options() -> Any:

@@ -70,14 +70,14 @@ class Fired(NamedTuple):
 
     def told(self) -> str:
         """The rule, the words that made it fire, and what it does."""
-        hits = self.evidence.hits
+        rule, (hits, denied) = self
         if len(hits) == 1:
             terms = hits[0].keyword.text
         else:
             terms = ", ".join(self.terms) or "the facts of the message"
-        if self.evidence.denied:
-            return f"{self.rule.id}: {terms} (negated) → {self.effect}"
-        return f"{self.rule.id}: {terms} → {self.rule.told}"
+        if denied:
+            return f"{rule.id}: {terms} (negated) → {self.effect}"
+        return f"{rule.id}: {terms} → {rule.told}"
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -10,20 +10,20 @@ from aggregator.model import Author, Kind, Match, Priority, Verdict
 from aggregator.sla.policy import Targets
 from aggregator.triage.conditions import evidence, plain_evidence
 from aggregator.triage.examples import Example
-from aggregator.triage.negation import Negation
+from aggregator.triage.moods import Moods
+from aggregator.triage.negation import Negators
+from aggregator.triage.originals import Originals
 from aggregator.triage.priority import MATRIX, Matrix, Merger
 from aggregator.triage.reading import Reading, Readings
-from aggregator.triage.regexes import Regexes
 from aggregator.triage.routes import Route, RouteRule, choose
 from aggregator.triage.rule import Fired, Rule
-from aggregator.triage.scan import Found, Hit, Scanner
-from aggregator.triage.sentiment import NEUTRAL, Mood, Slot, mood
+from aggregator.triage.scan import Alone, Found, Hit, Scanner
+from aggregator.triage.sentiment import Mood, Slot, squeezed
 from aggregator.triage.text import Folder, language
 
 TERMS_SHOWN = 5
+_NOTHING: Found = {}
 MESSAGES, CHARACTERS = 256, 40_000  # of one pass
-_NONE = Negation("", (), ())
-_TERMS, _NEGATORS = int(Slot.TERMS), int(Slot.NEGATORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,19 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The compiled parts that a ruleset judges with; `by_slot`: the rules that a keyword may fire."""
+    """The compiled parts that a ruleset judges with.
+
+    `by_slot`: the rules that a keyword may fire; `alone`: by the scanner's pattern, the rule that it fires
+    by itself, and the keyword.
+    """
 
     folder: Folder
     scanner: Scanner
-    exact: Scanner | None
-    regexes: Regexes | None
+    originals: Originals | None
     by_slot: Mapping[int, Sequence[Rule]]
     wordless: Sequence[Rule]
     asks_language: bool = False
+    alone: Mapping[int, tuple[Rule, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,7 @@ class Ruleset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_merger", Merger(self.matrix))
         nothing = Readings(self.engine.folder, [Subject("")])[0]
-        object.__setattr__(self, "_quiet", self._merger.merge((), NEUTRAL, nothing))
+        object.__setattr__(self, "_quiet", self._merger.merge((), nothing))
 
     def judge(self, subject: Subject) -> Verdict:
         """The verdict; matches carry offsets into the original text, reasons are in words."""
@@ -83,74 +87,59 @@ class Ruleset:
     def evaluate_many(self, subjects: Sequence[Subject]) -> list[Verdict]:
         """The same verdicts as one at a time, for a fraction of the work."""
         verdicts: list[Verdict] = []
+        merger = self._merger
         for some in _together(subjects):
-            quiet = [self._quiet] * len(some)
-            for number, reading, found in self._read(some):
-                fired, feeling = self._decide(some[number], reading, found)
-                if fired or feeling is not NEUTRAL or reading.truncated:
-                    quiet[number] = self._merger.merge(fired, feeling, reading)
-            verdicts.extend(quiet)
+            made = [self._quiet] * len(some)
+            batch = _Batch(self, some)
+            readings, moods, found, cut = batch.readings, batch.moods, batch.found, batch.cut
+            for number, pattern, place in batch.alone:
+                rule, word = self.engine.alone[pattern]
+                made[number] = merger.alone(rule, word, place, *moods.of(number))
+            for number in batch.others:
+                reading, hits = readings[number], found.get(number, _NOTHING)
+                fired = self._fired(some[number], reading, hits, moods.total(number))
+                if fired or number in moods or reading.truncated or number in cut:
+                    told = moods.of(number)
+                    made[number] = merger.merge(fired, reading, *told, cut=number in cut)
+            verdicts.extend(made)
         return verdicts
 
     def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
         """Every rule that holds, shadow ones too, before any merge."""
-        reading, found = self.found(subject)
-        return reading, *self._decide(subject, reading, found)
+        batch = _Batch(self, [subject], alone=False)
+        reading, moods = batch.readings[0], batch.moods
+        fired = self._fired(subject, reading, batch.found.get(0, _NOTHING), moods.total(0))
+        return reading, fired, moods.mood(0)
 
     def found(self, subject: Subject) -> tuple[Reading, Found]:
-        """What stands there of all keywords and the lexicon, by slot, whatever it comes to."""
-        for _, reading, found in self._read([subject]):
-            return reading, found
-        return Readings(self.engine.folder, [Subject("")])[0], {}
+        """What stands there of the keywords of all rules, by slot, whatever it comes to."""
+        batch = _Batch(self, [subject], alone=False)
+        return batch.readings[0], batch.found.get(0, _NOTHING)
 
-    def _read(
-        self, subjects: Sequence[Subject]
-    ) -> Iterator[tuple[int, Reading, dict[int, list[Hit]]]]:
-        """Those of which there is anything to say, by their numbers."""
-        engine = self.engine
-        readings = Readings(engine.folder, subjects)
-        folded = readings.folded
-        every = engine.scanner.scan_all(folded.text, folded.edges, readings.ends)
-        if not engine.wordless and engine.exact is None and engine.regexes is None:
-            for number in readings.truncated:
-                every.setdefault(number, {})
-            for number, found in every.items():
-                yield number, readings[number], found
-            return
-        for number in range(len(subjects)):
-            reading, found = readings[number], every.get(number, {})
-            if engine.exact is not None:
-                _scan_original(engine.exact, reading, found)
-            if engine.regexes is not None:
-                _scan_original(engine.regexes, reading, found)
-            yield number, reading, found
-
-    def _decide(self, subject: Subject, reading: Reading, found: Found) -> tuple[list[Fired], Mood]:
-        engine = self.engine
-        negation = negation_in(reading, found)
-        feeling = (
-            mood(found, reading.text, reading.own_end, negation) if _TERMS in found else NEUTRAL
-        )
-        fired = []
-        rules_of, own_only = engine.by_slot.get, reading.own_only
+    def _fired(self, subject: Subject, reading: Reading, found: Found, total: float) -> list[Fired]:
+        fired: list[Fired] = []
+        new = tuple.__new__
+        engine, own_only = self.engine, reading.own_only
+        rules_of = engine.by_slot.get
         for slot, hits in found.items():
             for rule in rules_of(slot, ()):
-                if own_only and rule.condition.plain:
-                    fired.append(Fired(rule, plain_evidence(hits)))
+                condition = rule.condition
+                if own_only and condition.plain:
+                    fired.append(new(Fired, (rule, plain_evidence(hits))))
                     continue
-                why = evidence(rule.condition, reading, found, negation)
-                if why is not None and self._holds(rule, subject, feeling):
+                why = evidence(condition, reading, found)
+                if why is not None and self.holds(rule, subject, total):
                     fired.append(Fired(rule, why))
         for rule in engine.wordless:
-            why = evidence(rule.condition, reading, found, negation)
-            if why is not None and self._holds(rule, subject, feeling):
+            why = evidence(rule.condition, reading, found)
+            if why is not None and self.holds(rule, subject, total):
                 fired.append(Fired(rule, why))
-        return fired, feeling
+        return fired
 
-    def _holds(self, rule: Rule, subject: Subject, feeling: Mood) -> bool:
-        """What a rule asks besides words."""
+    def holds(self, rule: Rule, subject: Subject, total: float) -> bool:
+        """What a rule asks besides words; `total` of the lexicon's terms."""
         condition = rule.condition
-        if condition.sentiment is not None and not condition.sentiment.hold(feeling.score):
+        if condition.sentiment is not None and not condition.sentiment.hold(squeezed(total)):
             return False
         return not condition.asks or condition.facts.hold(self.told(subject))
 
@@ -209,17 +198,45 @@ def _together(subjects: Sequence[Subject]) -> Iterator[Sequence[Subject]]:
         yield subjects
 
 
-def negation_in(reading: Reading, found: Found) -> Negation:
-    if _NEGATORS not in found:
-        return _NONE
-    return Negation(reading.text, found[_NEGATORS], found.get(Slot.NEGATOR_MASKS, ()))
+class _Batch:
+    """What was found in a few messages.
 
+    `found`: by message and slot; `alone`: messages with one word of a rule that asks for no more;
+    `others`: those of which there is something to say besides; `cut`: what a bound left some words out of.
+    """
 
-def _scan_original(
-    scanner: Scanner | Regexes, reading: Reading, found: dict[int, list[Hit]]
-) -> None:
-    for number, text in reading.originals():
-        for slot, hits in scanner.scan(text).items():
-            for hit in hits:
-                start, end = reading.folded_span(number, hit.start, hit.end)
-                found.setdefault(slot, []).append(Hit(start, end, hit.keyword))
+    def __init__(self, rules: Ruleset, subjects: Sequence[Subject], *, alone: bool = True) -> None:
+        engine = rules.engine
+        self.readings = readings = Readings(engine.folder, subjects)
+        scan = engine.scanner.find(readings.folded, readings.ends)
+        if scan is not None and (negators := scan.part(Slot.NEGATORS)) is not None:
+            masks = scan.part(Slot.NEGATOR_MASKS)
+            readings.negators = Negators(readings.folded, negators.spans, masks and masks.spans)
+        self.moods = moods = Moods(engine.scanner.names, scan, readings)
+        self.cut: set[int] = set()
+        further = {
+            number
+            for rule in engine.wordless
+            for number, subject in enumerate(subjects)
+            if rules.holds(rule, subject, moods.total(number))
+        }
+        written: dict[int, dict[int, list[Hit]]] = {}
+        if engine.originals is not None:
+            for number in range(len(subjects)):
+                hits, less = engine.originals.find(readings[number])
+                if hits:
+                    written[number] = hits
+                if less:
+                    self.cut.add(number)
+        further.update(written, self.cut, readings.truncated)
+        self.found: dict[int, dict[int, list[Hit]]] = {}
+        self.alone: Sequence[Alone] = ()
+        if scan is not None:
+            simple = readings.simple() if alone else None
+            if simple is not None and further:
+                simple[list(further)] = False
+            self.found, self.alone, cut = scan.of_rules(readings, simple)
+            self.cut |= cut
+        for number, hits in written.items():
+            self.found.setdefault(number, {}).update(hits)
+        self.others = {*self.found, *moods, *further}.difference([one[0] for one in self.alone])

@@ -2,134 +2,252 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from ahocorasick_rs import AhoCorasick
 
-from aggregator.triage.folding import GLUES, JOINS
-from aggregator.triage.text import ZWJ, joins
+from aggregator.triage.folding import GLUES, JOINS, Folded
+from aggregator.triage.negation import Flags, Places, Spans
+from aggregator.triage.reading import Readings
 from aggregator.triage.words import Keyword
 
-LONG = 400  # characters
-PLACES = 32
-HITS = 200
+# Hits times the lists of rules that hold the keyword, of one message. What is said again is left out first.
+BUDGET = 1_000
+_PLACES = (64, 32, 16, 8, 4, 2, 1)  # of one keyword: as many as the budget allows
+
+Place = tuple[int, int, bool]
+
+_PATTERN, _END = itemgetter(0), itemgetter(2)
 
 
 class Hit(NamedTuple):
-    """[start, end) of the text that was scanned."""
+    """[start, end) of the folded text; `place`: where that stands in the original, and whether in the quoted text."""
 
     start: int
     end: int
     keyword: Keyword
+    place: Place = (0, 0, False)
 
 
 Found = Mapping[int, Sequence[Hit]]  # by slot; in the order of their ends
-
-
-class Edges(Protocol):
-    """JOINS and GLUES of the characters of a text, by their places; 0 before and after it."""
-
-    def __getitem__(self, at: int, /) -> int: ...
+Use = tuple[int, Keyword, int]  # a slot, the keyword there, and what must not stand behind it
 
 
 class Scanner:
-    """Finds keywords by slot: a slot is one list of one rule, or a part of the lexicon.
+    """Finds keywords by slot: a slot is one list of one rule, or, the first `lexicon`, a part of the lexicon.
 
-    A message that is long enough to cost much is not read for all that it repeats: of one keyword its
-    first PLACES count, and of one of the first `often` slots its first HITS.
+    Of a part of the lexicon every keyword counts once. `plain`: the slots that are all that one rule asks for.
     """
 
-    def __init__(self, slots: Sequence[Iterable[Keyword]], *, often: int = 0) -> None:
-        self._often = often
-        uses: dict[str, list[tuple[int, Keyword, int]]] = {}
+    def __init__(
+        self,
+        slots: Sequence[Iterable[Keyword]],
+        *,
+        lexicon: int = 0,
+        plain: Collection[int] = (),
+    ) -> None:
+        uses: dict[str, list[Use]] = {}
         for slot, keywords in enumerate(slots):
             for one in keywords:
-                uses.setdefault(one.folded, []).append((slot, one, _forbids(one.right)))
-        # A part of 👨‍👩‍👧 is not 👨, and vip is no part of vipers: by pattern, what no neighbour may be.
-        self._uses = [
-            (_forbids(rows[0][1].left), min(right for *_, right in rows), tuple(rows))
-            for rows in uses.values()
-        ]
+                uses.setdefault(one.folded, []).append((slot, one, forbids(whole=one.right)))
+        count = len(uses)
+        self.names = [""] * count  # by pattern, as all that follows; of keywords of the first slot
+        self.lengths = np.fromiter(map(len, uses), np.intp, count)
+        self.parts = np.zeros(count, np.uint8)  # a bit for each part of the lexicon
+        self.weights = np.zeros((lexicon, count))
+        self.behind = np.zeros((lexicon, count), np.uint8)  # what must not stand there
+        # A part of 👨‍👩‍👧 is not 👨, and vip is no part of vipers.
+        self.left = np.full(count, GLUES, np.uint8)
+        self.right = np.full(count, GLUES, np.uint8)  # whatever the use
+        self.uses: list[Sequence[Use]] = []  # by rules
+        for pattern, rows in enumerate(uses.values()):
+            of_rules = rows
+            if rows[0][0] < lexicon:
+                of_rules = [row for row in rows if row[0] >= lexicon]
+                for slot, one, behind in reversed(rows[: len(rows) - len(of_rules)]):
+                    self.parts[pattern] |= 1 << slot
+                    self.weights[slot, pattern] = one.weight
+                    self.behind[slot, pattern] = behind
+                    if not slot:
+                        self.names[pattern] = one.text
+            if rows[0][1].left:
+                self.left[pattern] |= JOINS
+            if all(one.right for _, one, _ in rows):
+                self.right[pattern] |= JOINS
+            self.uses.append(of_rules)
+        self.lists = np.fromiter(map(len, self.uses), np.intp, count)
+        # One use, in a list that by itself is all that its one rule asks for.
+        self.lonely = np.fromiter(
+            (len(rows) == 1 and rows[0][0] in plain for rows in self.uses), np.bool_, count
+        )
         self._automaton = AhoCorasick(uses) if uses else None
 
     def keywords(self, slot: int) -> list[Keyword]:
-        """Those of one list, to show them."""
-        return [one for *_, uses in self._uses for at, one, _ in uses if at == slot]
+        """Those of one list of a rule, to show them."""
+        return [one for uses in self.uses for at, one, _ in uses if at == slot]
 
-    def scan(self, text: str) -> dict[int, list[Hit]]:
-        return self.scan_all(text, _Neighbours(text), [len(text)], begin=0).get(0, {})
+    def alone(self) -> Iterator[tuple[int, int, Keyword]]:
+        """The lonely patterns, each with its slot and keyword."""
+        for at in np.flatnonzero(self.lonely).tolist():
+            slot, word, _ = self.uses[at][0]
+            yield at, slot, word
 
-    def scan_all(
-        self, text: str, edges: Edges, ends: Sequence[int], *, begin: int = 1
-    ) -> dict[int, dict[int, list[Hit]]]:
-        """What each message has, by its number; the hits count from where it begins.
+    def find(self, folded: Folded, ends: Places) -> Scan | None:
+        """What stands in many texts, each up to its end; None if nothing does."""
+        if self._automaton is None or not len(ends):
+            return None
+        hits = self._automaton.find_matches_as_indexes(folded.text, overlapping=True)
+        if not hits:
+            return None
+        count, edges = len(hits), folded.edges
+        pattern = np.fromiter(map(_PATTERN, hits), np.intp, count)
+        end = np.fromiter(map(_END, hits), np.intp, count)
+        start = end - self.lengths[pattern]
+        after = edges[end]
+        fine = ((edges[start - 1] & self.left[pattern]) | (after & self.right[pattern])) == 0
+        if not fine.all():
+            pattern, start, end, after = pattern[fine], start[fine], end[fine], after[fine]
+        return Scan(self, pattern, start, end, after, np.searchsorted(ends, end))
 
-        The first begins at `begin`, each further one after a BREAK at the end of the one before: no
-        keyword reaches over that.
-        """
+
+Alone = tuple[
+    int, int, Place
+]  # number of the message, pattern, and where it stands in the original
+
+
+class OfRules(NamedTuple):
+    """`found`: by message and slot; `alone`: the rest, one each; `cut`: whose words the budget left out in part."""
+
+    found: dict[int, dict[int, list[Hit]]]
+    alone: Sequence[Alone]
+    cut: set[int]
+
+
+class Picked(NamedTuple):
+    """The hits of one part of the lexicon, in the order of their ends."""
+
+    messages: Places
+    patterns: Places
+    starts: Places
+    ends: Places
+    weights: npt.NDArray[np.float64]
+
+    def only(self, kept: Flags | Places) -> Picked:
+        messages, patterns, starts, ends, weights = self
+        return Picked(messages[kept], patterns[kept], starts[kept], ends[kept], weights[kept])
+
+    @property
+    def spans(self) -> Spans:
+        return Spans(self.starts, self.ends)
+
+
+class Scan:
+    """What one pass found, in the order of the ends."""
+
+    def __init__(
+        self,
+        scanner: Scanner,
+        pattern: Places,
+        start: Places,
+        end: Places,
+        after: npt.NDArray[np.uint8],
+        message: Places,
+    ) -> None:
+        self._scanner = scanner
+        self._pattern, self._start, self._end, self._message = pattern, start, end, message
+        self._after = after  # the edges of what stands behind
+        self._parts = scanner.parts[pattern]
+
+    def part(self, slot: int) -> Picked | None:
+        """What was found of a part of the lexicon; None if nothing was."""
+        at = np.flatnonzero(self._parts & (1 << slot))
+        if len(at):
+            at = at[(self._scanner.behind[slot, self._pattern[at]] & self._after[at]) == 0]
+        if not len(at):
+            return None
+        pattern = self._pattern[at]
+        return Picked(
+            self._message[at],
+            pattern,
+            self._start[at],
+            self._end[at],
+            self._scanner.weights[slot, pattern],
+        )
+
+    def of_rules(self, readings: Readings, simple: Flags | None) -> OfRules:
+        """What was found of rules. Of the `simple` messages those that hold one word only stand apart."""
+        lists = self._scanner.lists[self._pattern]
+        at = np.flatnonzero(lists)
+        if not len(at):
+            return OfRules({}, [], set())
+        cut: set[int] = set()
+        if len(at) * int(lists.max()) > BUDGET:
+            total = np.bincount(self._message[at], lists[at])
+            for number in np.flatnonzero(total > BUDGET).tolist():
+                cut.add(number)
+                first, after = np.searchsorted(self._message[at], (number, number + 1))
+                some = at[first:after]
+                kept = _affordable(self._pattern[some], lists[some])
+                at = np.concatenate((at[:first], some[kept], at[after:]))
+        alone: list[Alone] = []
+        if simple is not None:
+            message = self._message[at]
+            lonely = simple[message] & self._scanner.lonely[self._pattern[at]]
+            lonely[1:] &= message[1:] != message[:-1]
+            lonely[:-1] &= message[1:] != message[:-1]
+            some = at[lonely]
+            at = at[~lonely]
+            places = readings.places(self._start[some], self._end[some])
+            numbers, patterns = self._message[some].tolist(), self._pattern[some].tolist()
+            alone = list(zip(numbers, patterns, places, strict=True))
+        return OfRules(self._by_slot(at, readings), alone, cut)
+
+    def _by_slot(self, at: Places, readings: Readings) -> dict[int, dict[int, list[Hit]]]:
+        uses, new, last = self._scanner.uses, tuple.__new__, -1
         every: dict[int, dict[int, list[Hit]]] = {}
-        if self._automaton is None or not ends:
-            return every
-        table, new, bound = self._uses, tuple.__new__, -1
         found: dict[int, list[Hit]] = {}
-        seen: dict[int, int] | None = None
-        for pattern, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            left, right, uses = table[pattern]
-            if edges[start - 1] & left or edges[end] & right:
-                continue
-            if end > bound:
-                number = bisect_left(ends, end)
-                bound = ends[number]
-                if number:
-                    begin = ends[number - 1] + 1
+        arrays = self._message, self._pattern, self._start, self._end, self._after
+        places = readings.places(self._start[at], self._end[at])
+        for number, pattern, start, end, after, place in zip(
+            *[one[at].tolist() for one in arrays], places, strict=True
+        ):
+            if number != last:
+                last = number
                 found = every[number] = {}
-                seen = {} if bound - begin > LONG else None
-            places = 0
-            if seen is not None:
-                places = seen.get(pattern, 0) + 1
-                if places > PLACES and not self._counts(uses, found):
+            for slot, keyword, behind in uses[pattern]:
+                if after & behind:
                     continue
-                seen[pattern] = places
-            for slot, keyword, forbidden in uses:  # by slot
-                if places > PLACES and slot >= self._often:
-                    break
-                if forbidden != right and edges[end] & forbidden:
-                    continue
-                if slot not in found:
-                    found[slot] = [new(Hit, (start - begin, end - begin, keyword))]
-                elif seen is None or slot >= self._often or len(found[slot]) < HITS:
-                    found[slot].append(new(Hit, (start - begin, end - begin, keyword)))
+                hit = new(Hit, (start, end, keyword, place))
+                if slot in found:
+                    found[slot].append(hit)
+                else:
+                    found[slot] = [hit]
         return every
 
-    def _counts(self, uses: Sequence[tuple[int, Keyword, int]], found: Found) -> bool:
-        """A further place of what was said often may be one of a list that is not full."""
-        for slot, _, _ in uses:
-            if slot >= self._often:
-                return False
-            if slot not in found or len(found[slot]) < HITS:
-                return True
-        return False
+
+def _affordable(patterns: Places, lists: Places) -> Flags:
+    """Which hits of one message stay: as many places of each keyword as the budget allows, in the order of the text."""
+    order = np.argsort(patterns, kind="stable")
+    ordered = patterns[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    place = np.empty(len(order), np.intp)  # the how manieth of its keyword
+    place[order] = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    for most in _PLACES:
+        kept = place < most
+        if lists[kept].sum() <= BUDGET:
+            return kept
+    kept[kept] = np.cumsum(lists[kept]) <= BUDGET
+    return kept
 
 
-class _Neighbours:
-    """The edges of one text that was not folded with others."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __getitem__(self, at: int) -> int:
-        if not 0 <= at < len(self._text):
-            return 0
-        char = self._text[at]
-        return JOINS if joins(char) else GLUES if char == ZWJ else 0
-
-
-def _forbids(edge: bool) -> int:
-    return JOINS | GLUES if edge else GLUES
+def forbids(*, whole: bool) -> int:
+    """What must not stand next to an edge: never a joiner, and nothing of a word where it is to be whole."""
+    return JOINS | GLUES if whole else GLUES
 
 
 class Cover:
@@ -141,9 +259,6 @@ class Cover:
         self._reach: list[int] = []
         for _, end in spans:
             self._reach.append(max(end, self._reach[-1]) if self._reach else end)
-
-    def __bool__(self) -> bool:
-        return bool(self._starts)
 
     def holds(self, start: int, end: int) -> bool:
         at = bisect_right(self._starts, start)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aggregator.triage.reading import LIMIT
 from aggregator.triage.ruleset import MESSAGES, Subject
-from aggregator.triage.scan import PLACES
+from aggregator.triage.scan import BUDGET
 from tests.triage.making import judged, ruleset, when
 
 RULES = ruleset("""
@@ -74,6 +74,6 @@ def test_long_messages_are_told_of_as_such_in_any_company() -> None:
 def test_a_word_said_a_thousand_times_counts_as_often_as_a_message_needs(text: str) -> None:
     rules = when("{all: [{any: [退款]}, {any: [终点]}], within: 20}")
     assert not judged(rules, text * 1000).matches
-    near = judged(when("{any: [退款], mask: [退款政策]}"), "退款政策，" * (PLACES * 3))
+    near = judged(when("{any: [退款], mask: [退款政策]}"), "退款政策，" * (BUDGET // 2))
     assert not near.matches
     assert judged(when("{any: [退款, 终点]}"), text * 1000 + "终点").matches

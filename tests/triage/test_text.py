@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,7 +91,9 @@ def test_the_offsets_lead_from_every_folded_character_to_its_original(
     number = data.draw(st.integers(0, len(texts) - 1))
     text, folded = texts[number], Folded(FOLDER, texts)
     places = range(folded.bounds[number] + 1, folded.bounds[number + 1])
-    spans = [folded.span(number, at, at + 1) for at in places]
+    starts = np.array(places, np.intp)
+    first, last = folded.spans(np.full(len(starts), number), starts, starts + 1)
+    spans = list(zip(first.tolist(), last.tolist(), strict=True))
     assert all(0 <= start < end <= len(text) for start, end in spans)
     assert spans == sorted(spans)
     for at, (start, end) in zip(places, spans, strict=True):
