@@ -99,13 +99,17 @@ def over(draft: Draft, at: datetime) -> bool:
     return at - last >= IDLE_FOR[conversation.kind]
 
 
-def settle(draft: Draft, *, rules: Ruleset, now: datetime) -> None:
+def settle(
+    draft: Draft, *, rules: Ruleset, now: datetime, before: Conversation | None = None
+) -> None:
     """Give the conversation its times, priority, labels, state, routes and clocks anew.
 
     Its priority is the highest of its messages, its labels the union. Routes are judged on that, with
-    the latest message; destinations are added, never taken away.
+    the latest message; destinations are added, never taken away. `before`: as it was, where somebody's act has
+    changed it already.
     """
-    before = conversation = draft.conversation
+    conversation = draft.conversation
+    before = before or conversation
     inbound = [entry.at for entry in draft.entries if entry.direction is Direction.INBOUND]
     outbound = [
         entry.at
