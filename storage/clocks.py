@@ -12,6 +12,7 @@ from aggregator.model import ClockKind, Conversation, Outcome, Priority
 from storage import conversation_rows
 from storage.leases import Fence, check
 from storage.message_rows import unwords
+from storage.rollup import rolled
 from storage.schema import RUNNING, clock, clock_event, conversation, message
 from storage.sql import among, bulk_insert, from_ms, opt_time, to_ms
 
@@ -64,16 +65,17 @@ def breach_due(
         .where(among(conversation.c.id, ids))
         .values(version=conversation.c.version + 1)
     )
-    for conversation_id, kind, cycle, _due_at, _seq in late:
-        connection.execute(
-            update(clock)
-            .where(
-                clock.c.conversation_id == conversation_id,
-                clock.c.kind == kind,
-                clock.c.cycle == cycle,
+    with rolled(connection, clocks=ids):
+        for conversation_id, kind, cycle, _due_at, _seq in late:
+            connection.execute(
+                update(clock)
+                .where(
+                    clock.c.conversation_id == conversation_id,
+                    clock.c.kind == kind,
+                    clock.c.cycle == cycle,
+                )
+                .values(outcome=Outcome.BREACHED, breached_at=clock.c.due_at)
             )
-            .values(outcome=Outcome.BREACHED, breached_at=clock.c.due_at)
-        )
     bulk_insert(
         connection,
         clock_event,

@@ -27,6 +27,7 @@ from storage.cards import load_card, load_said
 from storage.destinations import DestinationState, destination_state, note, pause
 from storage.enqueue import enqueue, supersede
 from storage.leases import Fence, check
+from storage.rollup import rolled
 from storage.schema import DEAD, PENDING, delivery
 from storage.sql import among, clean, opt_time, to_ms
 
@@ -145,21 +146,27 @@ def finish(
     """
     check(connection, fence)
     pending = {"state": DeliveryState.PENDING, "sent_at": None}
-    _finish(
-        connection,
-        [
-            {
-                "this": id,
-                "state": DeliveryState.SENT,
-                "sent_at": to_ms(now),
-                "external_id": clean(got.external_id),
-                "url": got.url,
-                "reason": None,
-                "unsure": 0,
-            }
-            for id, got in sent
-        ],
+    about = select(delivery.c.conversation_id).where(
+        among(delivery.c.id, [id for id, _ in sent]),
+        delivery.c.kind == NoticeKind.CARD,
+        delivery.c.conversation_id.is_not(None),
     )
+    with rolled(connection, cards=connection.execute(about).scalars().all() if sent else ()):
+        _finish(
+            connection,
+            [
+                {
+                    "this": id,
+                    "state": DeliveryState.SENT,
+                    "sent_at": to_ms(now),
+                    "external_id": clean(got.external_id),
+                    "url": got.url,
+                    "reason": None,
+                    "unsure": 0,
+                }
+                for id, got in sent
+            ],
+        )
     for rows, counted in ((retry, 0), (put_back, 1)):
         _finish(
             connection,

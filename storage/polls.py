@@ -28,6 +28,7 @@ from storage.known import known
 from storage.leases import Fence, check
 from storage.outbox import enqueue
 from storage.replies import never_arrived
+from storage.rollup import rolled_up
 from storage.schema import (
     BACKFILL,
     account,
@@ -196,7 +197,8 @@ def commit_decision(
     if fence is not None:
         check(connection, fence)
     try:
-        _store(connection, decision, now)
+        with rolled_up(connection, decision):
+            _store(connection, decision, now)
     except IntegrityError as error:
         # A message, a contact or an open conversation of that key came in by another way.
         raise Conflict(str(error.orig)) from error

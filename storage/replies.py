@@ -11,6 +11,7 @@ from sqlalchemy import Connection, or_, select, update
 
 from aggregator.model import Conversation, Direction, StoredMessage
 from storage import conversation_rows, message_rows
+from storage.rollup import rolled
 from storage.schema import conversation, message, reply
 from storage.sql import bulk_insert, clean, from_ms, opt_ms, opt_time, to_ms
 
@@ -98,16 +99,19 @@ def end_reply(
     sent_at: datetime | None = None,
 ) -> None:
     """What became of an answer."""
-    connection.execute(
-        update(reply)
-        .where(reply.c.id == id)
-        .values(
-            state=state,
-            reason=None if reason is None else clean(reason),
-            native_id=None if native_id is None else clean(native_id),
-            sent_at=opt_ms(sent_at),
+    about = select(reply.c.conversation_id).where(reply.c.id == id)
+    ids = [one for one in connection.execute(about).scalars() if one is not None]
+    with rolled(connection, clocks=ids):  # whose answer stopped its clocks
+        connection.execute(
+            update(reply)
+            .where(reply.c.id == id)
+            .values(
+                state=state,
+                reason=None if reason is None else clean(reason),
+                native_id=None if native_id is None else clean(native_id),
+                sent_at=opt_ms(sent_at),
+            )
         )
-    )
 
 
 def never_arrived(connection: Connection, message_id: int, reason: str) -> None:
