@@ -39,6 +39,7 @@ from storage.history import prune
 from storage.keep import AccountKeep
 from storage.leases import LeaseLost
 from storage.outbox import backlog
+from storage.rollup import refill, zone_name
 from storage.sealed import Seal
 
 ROLES = ("ingest", "deliver", "web")
@@ -80,7 +81,12 @@ def open_database(
 ) -> Database:
     """The store that the settings name. A sandbox's is never mixed with a real one."""
     mark = "sandbox" if settings.sandbox else "live"
-    return Database.open(settings.database, now=now, owner_mark=mark, fresh=fresh)
+    db = Database.open(settings.database, now=now, owner_mark=mark, fresh=fresh)
+    with db.read() as conn:
+        days = zone_name(conn)
+    if days != settings.timezone:  # the first start with it, or the settings changed
+        db.write(lambda conn: refill(conn, settings.timezone))
+    return db
 
 
 class Daemon:
