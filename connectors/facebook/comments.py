@@ -262,8 +262,7 @@ def _visited(
 
 
 def _doubting(at: CommentsCursor, post_id: str, missing: Iterable[str]) -> CommentsCursor:
-    pairs = ((post_id, one) for one in missing)
-    return replace(at, doubted=tuple(dict.fromkeys([*at.doubted, *pairs]))[: watch.DOUBTS])
+    return replace(at, doubted=watch.doubted(at.doubted, post_id, missing))
 
 
 def _verified(graph: PageGraph, at: CommentsCursor) -> tuple[Message | None, CommentsCursor]:

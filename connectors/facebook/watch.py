@@ -110,8 +110,11 @@ def withdrawn(message: Message, at: datetime, *, hidden: bool = False) -> Messag
     )
 
 
-def doubted(waiting: Sequence[str], missing: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*waiting, *missing]))[:DOUBTS]
+def doubted(
+    waiting: Sequence[tuple[str, str]], of: str, missing: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """What waits to be asked for, with what is missing of a list now: each with the list's name."""
+    return tuple(dict.fromkeys([*waiting, *((of, one) for one in missing)]))[:DOUBTS]
 
 
 def verify(
