@@ -103,7 +103,17 @@ MAY: dict[str, set[str]] = {
 DOORS = {
     f"aggregator.{name}"
     for name in (
-        *("app", "cli", "cli_store", "cli_conversation", "__main__", "arguments", "running", "demo", "checking"),
+        *(
+            "app",
+            "cli",
+            "cli_store",
+            "cli_conversation",
+            "__main__",
+            "arguments",
+            "running",
+            "demo",
+            "checking",
+        ),
         *("linting", "backtesting", "cli_rules", "marking", "rejudging"),
         *("correcting", "learning", "modelling", "rule_stats"),
         *("explaining", "exporting", "status", "terminal", "authorizing", "answering", "staging"),
