@@ -74,9 +74,9 @@ def test_a_page_is_there_whole_after_its_commit(db: Database) -> None:
         "clock": 2,
         "clock_event": 2,
         "delivery": 2,
-        "rollup": 8,
         "delivery": 2,
         "rollup": 8,
+    }
 
 
 def test_what_is_read_back_is_what_was_decided(db: Database) -> None:
