@@ -74,7 +74,6 @@ def test_a_page_is_there_whole_after_its_commit(db: Database) -> None:
         "clock": 2,
         "clock_event": 2,
         "delivery": 2,
-        "delivery": 2,
         "rollup": 8,
     }
 
