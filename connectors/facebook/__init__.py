@@ -323,11 +323,10 @@ class Facebook:
             at=polled.at,
             pushed=bool(self.pushed),
         )
-        missing = [(name, one) for one in told.missing]
         at = replace(
             at,
             known={**at.known, name: told.known},
-            doubted=tuple(dict.fromkeys([*at.doubted, *missing]))[: watch.DOUBTS],
+            doubted=watch.doubted(at.doubted, name, told.missing),
         )
         return _page(told.messages, at.text(), more=polled.more)
 

@@ -179,9 +179,8 @@ def _visited(
     except Missing:
         if at.position is not None:  # the comment that it named is gone: from the newest again
             return [], replace(at, position=None, pages=0, found=0, fresh=0)
-        missing = tuple((media_id, one) for one in medium.known)
         left = {one: medium for one, medium in at.media.items() if one != media_id}
-        at = replace(at, doubted=(*at.doubted, *missing)[: watch.DOUBTS])
+        at = replace(at, doubted=watch.doubted(at.doubted, media_id, medium.known))
         return [], _left(replace(at, media=left))
     except Forbidden:
         if len(at.todo) <= 1:
@@ -203,9 +202,7 @@ def _visited(
         at = replace(
             at,
             media={**at.media, media_id: medium},
-            doubted=tuple(dict.fromkeys([*at.doubted, *((media_id, one) for one in told.missing)]))[
-                : watch.DOUBTS
-            ],
+            doubted=watch.doubted(at.doubted, media_id, told.missing),
         )
     else:
         since = bound - DAY_MS  # an answer may have been missed while as many others were deleted
