@@ -24,6 +24,7 @@ from aggregator.health import Health
 from aggregator.leases import RENEW_S, Leases
 from aggregator.listening import Listener
 from aggregator.metrics import Metrics
+from aggregator.modelling import model_file
 from aggregator.now import utc_now
 from aggregator.ops import OPS, Ops
 from aggregator.options import AccountSettings, DestinationSettings
@@ -121,6 +122,7 @@ class Daemon:
             ops=self.ops,
             metrics=self.metrics,
             now=now,
+            learned=model_file(settings),
         )
         accounts = [one for one in settings.accounts.values() if not one.paused]
         self.ticker = Ticker(jobs=2 * len(accounts) + 9, now=utc_now)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from rich.text import Text
 from aggregator.destinations.escape import fit, one_line
 from aggregator.errors import SettingsError
 from aggregator.model import Priority
+from aggregator.modelling import with_learned
 from aggregator.settings import Settings
 from aggregator.sla.zone import zone_named
 from aggregator.terminal import Progress, console, progress, table
@@ -64,15 +66,16 @@ def backtest(
     Where the folder holds what is in force, against what was judged then. Raises SettingsError.
     """
     names = tuple(settings.destinations) or None
-    new = load(folder or settings.rules, destinations=names, tests=False)
+    new = with_learned(settings, load(folder or settings.rules, destinations=names, tests=False))
     with looking(settings.database) as store, progress() as told, _without_gc():
         sides = _sides(store, new, str(folder or settings.rules))
         tally = Tally(sides.old or new, new)
         span = Span(now, now)
         bar = Bar(store.count(since), told)
         for page in store.judged(since):
-            first = page[0].received_at if not tally.total else span.since
-            span = Span(min(first, span.since), max(page[-1].received_at, span.until))
+            oldest = min(page, key=attrgetter("received_ms")).received_at
+            newest = max(page, key=attrgetter("received_ms")).received_at
+            span = Span(min(oldest, span.since), max(newest, span.until))
             add(tally, sides.old, page)
             bar.at(tally.total)
     if form == "json":
@@ -118,7 +121,8 @@ def _sides(store: Replay, new: Ruleset, folder: str) -> Sides:
     if sources is None:
         return Sides(None, new, "as judged then (no rules were in force yet)", named)
     try:
-        return Sides(load_texts(sources, tests=False), new, f"the rules in force, {version}", named)
+        old = load_texts(sources, tests=False).having(new.learned)
+        return Sides(old, new, f"the rules in force, {version}", named)
     except SettingsError:  # they were written for another version of inboxd
         return Sides(
             None, new, f"as judged then (version {version} cannot be read any more)", named

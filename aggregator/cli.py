@@ -30,6 +30,7 @@ rules_app.add_typer(cli_rules.app)
 app.add_typer(rules_app, name="rules")
 app.add_typer(cli_store.app)
 app.add_typer(cli_conversation.app, name="conversation")
+app.add_typer(cli_rules.verbs)
 
 
 class Role(StrEnum):
@@ -228,6 +229,7 @@ def try_(
     """The verdict on a text, with the reasons."""
     from aggregator.explaining import verdict_json, verdict_text
     from aggregator.marking import look_json
+    from aggregator.modelling import with_learned
     from aggregator.triage.compare import BATCH
     from aggregator.triage.loader import load
     from aggregator.triage.nearly import look
@@ -236,7 +238,7 @@ def try_(
     if (text is None) == (file is None):
         raise typer.BadParameter("give a TEXT, or --file F")
     settings = settings_of(context)
-    rules = load(settings.rules)
+    rules = with_learned(settings, load(settings.rules))
     if file is not None:
         lines = lines_of(file)
         for at in range(0, len(lines), BATCH):

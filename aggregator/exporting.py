@@ -15,7 +15,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("id", "account", "platform", "kind", "direction", "native_id", "conversation_id"),
         *("author", "text", "lang", "url", "sent_at", "received_at", "edited_at", "deleted_at"),
         *("reply_to", "attachments", "priority", "urgency", "importance", "sentiment", "tags"),
-        *("matches", "rules_version"),
+        *("matches", "rules_version", "corrected"),
     ),
     "conversations": (
         *("id", "account", "contact_id", "kind", "state", "opened_at", "last_inbound_at"),

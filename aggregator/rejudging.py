@@ -14,6 +14,7 @@ from aggregator.errors import SettingsError
 from aggregator.explaining import verdict_json
 from aggregator.marking import look_json, merge_json, print_near
 from aggregator.model import Correction, StoredMessage, Verdict, corrected
+from aggregator.modelling import with_learned
 from aggregator.settings import Settings
 from aggregator.terminal import console, when
 from aggregator.threads import subject
@@ -149,7 +150,7 @@ def _differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _loaded(settings: Settings) -> tuple[Ruleset | None, str | None]:
     try:
-        return load(settings.rules, tests=False), None
+        return with_learned(settings, load(settings.rules, tests=False)), None
     except SettingsError as error:
         return None, error.problems[0]
 

@@ -13,6 +13,7 @@ from aggregator.metrics import Metrics
 from aggregator.ops import AGAIN, Ops
 from aggregator.threads import subject
 from aggregator.triage.compare import compare
+from aggregator.triage.modelfile import ModelFile
 from aggregator.triage.reload import Held, RuleBook
 from aggregator.triage.ruleset import Ruleset
 from storage.engine import Database
@@ -37,26 +38,34 @@ class Ruling:
         ops: Ops,
         metrics: Metrics,
         now: Callable[[], datetime],
+        learned: ModelFile | None = None,
     ) -> None:
         """`guard`: the share of recent messages, from 0 to 1, that may change their level unasked."""
         self._db, self._ops, self._metrics, self._now = db, ops, metrics, now
         with db.read() as conn:
             good = last_good(conn)
         asked = Guard(db, guard) if guard is not None else None
+        self._learned, self._unlearnt = learned, True
         self.book = RuleBook(folder, destinations, good, guard=asked)
         self._saved = ""
         self._held: Held | None = None
         self._told_at: datetime | None = None
         self._problems: tuple[str, ...] | None = None
+        self._rules = self.book.current
         self._report()
+        self._learn()
 
     def current(self) -> Ruleset:
-        return self.book.current
+        """The rules in force, with the model that the site has learnt if it is in use."""
+        return self._rules
 
     def look(self) -> None:
         """Take what changed in the folder, and tell `ops` of what is wrong, hourly until it is mended."""
         self.book.look()
+        if self._learned is not None:
+            self._learned.look()
         self._report()
+        self._learn()
 
     def _report(self) -> None:
         rules, problems = self.book.current, self.book.problems
@@ -76,6 +85,20 @@ class Ruling:
             self._note(self.book.held)
         self._tell(problems, changed=problems != self._problems)
         self._problems = problems
+
+    def _learn(self) -> None:
+        rules = self.book.current
+        if self._learned is None:
+            self._rules = rules
+            return
+        if self._rules.version != rules.version or self._rules.learned is not self._learned.current:
+            self._rules = rules.having(self._learned.current)
+        if self._learned.problem is not None:
+            said = f"{self._learned.problem}; what was learnt before stays"
+            self._ops.broken("learned", said, changed=not self._unlearnt)
+        elif self._unlearnt:
+            self._ops.mended("learned", "the learnt model is good again")
+        self._unlearnt = self._learned.problem is not None
 
     def _tell(self, problems: tuple[str, ...], *, changed: bool) -> None:
         held = self.book.held

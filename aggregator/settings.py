@@ -30,9 +30,10 @@ from aggregator.sla.zone import zone_named
 from aggregator.yamltext import Document, Loc, read
 from connectors.registry import CONNECTORS, connector_class
 
-TOP = ("sandbox", "database", "timezone", "language", "rules", "rules_guard")
+TOP = ("sandbox", "database", "timezone", "language", "rules", "rules_guard", "learned")
 KEYS = (*TOP, "database_file", "http", *SECTIONS)
 DATABASE = "sqlite:///data/inboxd.db"
+LEARNED = ("off", "shadow", "live")
 LISTEN = "127.0.0.1:8080"
 
 CONNECTOR_REGISTRY = Registry(tuple(CONNECTORS), lambda name: connector_class(name).options)
@@ -63,6 +64,7 @@ class Settings:
     language: str
     rules: Path
     rules_guard: float | None  # the share of recent messages that changed rules may move unasked
+    learned: str  # what becomes of the model of `rules train`: off, shadow or live
     http: HttpSettings
     accounts: Mapping[str, AccountSettings]
     destinations: Mapping[str, DestinationSettings]
@@ -115,6 +117,7 @@ def load(
         language=one_of(outside, tree.get("language"), ("language",), LANGUAGES, "en"),
         rules=folder / text_or(outside, tree.get("rules"), ("rules",), "rules"),
         rules_guard=_guard(outside, tree.get("rules_guard")),
+        learned=one_of(outside, tree.get("learned"), ("learned",), LEARNED, "off"),
         http=_http(outside, tree.get("http")),
         accounts=read_accounts(outside, tree, connectors),
         destinations=read_destinations(outside, tree, destinations),

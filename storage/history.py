@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
-from aggregator.model import Direction
+from aggregator.model import Correction, Direction, Priority, corrected
+from storage.corrections import corrections_of
 from storage.engine import Database
 from storage.leases import Fence, check
 from storage.message_rows import unwords
@@ -57,8 +58,9 @@ def messages(connection: Connection, since: datetime | None = None) -> Iterator[
     )
     if since is not None:
         statement = statement.where(message.c.received_at >= to_ms(since))
+    said = corrections_of(connection)
     for row in _stream(connection, statement):
-        yield _message(row)
+        yield {**_message(row), "corrected": _corrected(row, said.get(row.id))}
 
 
 def conversations(connection: Connection, since: datetime | None = None) -> Iterator[Line]:
@@ -303,6 +305,20 @@ def _message(row: Row[Any]) -> Line:
             for rule, term, start, end, _quoted in json.loads(row.matches)
         ],
         "rules_version": row.rules_version,
+    }
+
+
+def _corrected(row: Row[Any], said: Sequence[Correction] | None) -> Line | None:
+    """The verdict as people left it, and who spoke last; None where nobody did."""
+    if not said or row.priority is None:
+        return None
+    left = corrected(Priority(row.priority), row.sentiment, unwords(row.tags), said)
+    return {
+        "priority": left.priority.value,
+        "sentiment": left.sentiment,
+        "tags": list(left.tags),
+        "by": said[-1].by,
+        "at": rfc3339(said[-1].at),
     }
 
 

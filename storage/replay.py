@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -18,7 +18,7 @@ from storage.corrections import corrections_of
 from storage.message_rows import unwords
 from storage.migrate import HEAD, stored_revision
 from storage.schema import message
-from storage.sql import from_ms, opt_time, to_ms
+from storage.sql import among, from_ms, opt_time, to_ms
 
 PAGE = 2_000  # messages of one read
 
@@ -113,6 +113,20 @@ class Replay:
                 return
             after = rows[-1].id
             yield [_past(*row) for row in rows]
+
+    def named(self, ids: Collection[int]) -> list[Past]:
+        """These messages, as far as they were judged and not withdrawn, oldest first."""
+        statement = select(*_COLUMNS).where(_wanted(), among(message.c.id, ids))
+        with self._reader.connect() as connection:
+            rows: Sequence[Any] = connection.execute(statement.order_by(message.c.id)).all()
+        return [_past(*row) for row in rows]
+
+    def latest(self, count: int) -> list[Past]:
+        """The newest so many, the newest first."""
+        statement = select(*_COLUMNS).where(_wanted()).order_by(message.c.id.desc()).limit(count)
+        with self._reader.connect() as connection:
+            rows: Sequence[Any] = connection.execute(statement).all()
+        return [_past(*row) for row in rows]
 
     def corrections(self) -> dict[int, Sequence[Correction]]:
         """What people said, by message, in their order."""

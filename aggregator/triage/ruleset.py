@@ -10,6 +10,7 @@ from aggregator.model import Author, Kind, Match, Priority, Verdict
 from aggregator.sla.policy import Targets
 from aggregator.triage.conditions import evidence, plain_evidence
 from aggregator.triage.examples import Example
+from aggregator.triage.learned import Learned
 from aggregator.triage.moods import Moods
 from aggregator.triage.negation import Negators
 from aggregator.triage.originals import Originals
@@ -72,6 +73,7 @@ class Ruleset:
     engine: Engine = field(repr=False)
     matrix: Matrix = field(default=MATRIX, repr=False)
     examples: tuple[Example, ...] = field(default=(), repr=False)
+    learned: Learned | None = field(default=None, repr=False)
     _merger: Merger = field(init=False, repr=False)
     _quiet: Verdict = field(init=False, repr=False)  # of every message that says nothing
 
@@ -102,7 +104,17 @@ class Ruleset:
                     told = moods.of(number)
                     made[number] = merger.merge(fired, reading, *told, cut=number in cut)
             verdicts.extend(made)
+        if self.learned is not None:
+            learned = self.learned.applied
+            return [
+                learned(verdict, subject.text, self.matrix)
+                for verdict, subject in zip(verdicts, subjects, strict=True)
+            ]
         return verdicts
+
+    def having(self, learned: Learned | None) -> Ruleset:
+        """The same rules with a model behind them."""
+        return self if learned is self.learned else replace(self, learned=learned)
 
     def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
         """Every rule that holds, shadow ones too, before any merge."""

@@ -87,6 +87,7 @@ def test_a_message_is_exported_as_the_interface_says(db: Database) -> None:
             {"rule": "repost", "term": "转发", "start": 6, "end": 8},
         ],
         "rules_version": "r1",
+        "corrected": None,
     }
 
 
@@ -101,7 +102,7 @@ def test_what_is_unknown_is_null(db: Database) -> None:
     assert unknown == {
         *("conversation_id", "author", "text", "lang", "url", "sent_at", "edited_at"),
         *("deleted_at", "reply_to", "priority", "urgency", "importance", "sentiment"),
-        "rules_version",
+        *("rules_version", "corrected"),
     }
     assert (line["attachments"], line["tags"], line["matches"]) == ([], [], [])
 
