@@ -34,7 +34,10 @@ class Step:
 
 @dataclass(slots=True)
 class Course:
-    """Where a clock stands; `dropped_at`: since when it is held to nothing."""
+    """Where a clock stands; `dropped_at`: since when it is held to nothing.
+
+    `pieces`: the calendars that it was counted by, each from when on.
+    """
 
     start: datetime
     step: Step
@@ -44,12 +47,19 @@ class Course:
     paused_since: datetime | None = None
     paused: list[tuple[datetime, datetime]] = field(default_factory=list)
     events: list[ClockEvent] = field(default_factory=list)
+    pieces: list[tuple[datetime, BusinessCalendar]] = field(default_factory=list)
 
     def business_ms(self, end: datetime) -> int:
-        """Open time from the start to `end` without the pauses."""
-        calendar = self.step.calendar
-        off = sum(calendar.elapsed(begin, until) for begin, until in self.paused)
-        return calendar.elapsed(self.start, end) - off
+        """Open time from the start to `end` without the pauses, each piece by the calendar that held then."""
+        pieces = self.pieces or [(self.start, self.step.calendar)]
+        total = 0
+        for number, (since, calendar) in enumerate(pieces):
+            last = number + 1 == len(pieces)
+            until = end if last else min(end, pieces[number + 1][0])
+            total += calendar.elapsed(since, until) - sum(
+                calendar.elapsed(max(begin, since), min(over, until)) for begin, over in self.paused
+            )
+        return total
 
     def due_by(self, step: Step) -> datetime:
         """The deadline under `step`: counted from the start, with the pauses so far."""
@@ -66,6 +76,11 @@ class Course:
         due = self.due_by(step)
         if (due, step.policy, step.priority) != (self.due, self.step.policy, self.step.priority):
             self.events.append(ClockEvent("retarget", step.at, reason=reason))
+        if step.calendar != self.step.calendar:
+            self.pieces = [
+                *(self.pieces or [(self.start, self.step.calendar)]),
+                (step.at, step.calendar),
+            ]
         self.step, self.due, self.dropped_at = step, due, None
         if due < step.at and self.paused_since is None:
             self.due = self.breached_at = step.at
@@ -186,6 +201,7 @@ def _begun(
         course.due = course.due_by(step)
     else:  # held to nothing until now
         course.change(step, reason=_words(first, step))
+        course.pieces = []
     return course
 
 

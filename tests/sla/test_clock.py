@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.model import Aim, Clock, ClockKind, Direction, Entry, Outcome, Priority
+from aggregator.model import Act, Aim, Clock, ClockKind, Direction, Entry, Outcome, Priority
 from aggregator.sla.clock import breach, clocks, paused
 from aggregator.sla.policy import ResponseTarget, Targets, parse_targets
 from aggregator.yamltext import parse
@@ -492,3 +492,29 @@ def test_clocks_are_the_same_before_and_after_the_store_rounded_their_times(odd:
     kept = replace(asked(1, 0), at=T0 + timedelta(milliseconds=odd // 1000))
     kept = replace(kept, received_at=at(1) + timedelta(milliseconds=odd // 1000))
     assert judged(exact, now=5) == judged(kept, now=5)
+
+
+def test_a_clock_across_a_change_of_calendar_sums_over_the_pieces() -> None:
+    start = 7 * 60 + 50  # 上海 17:50：下班前十分钟
+    aims = (Aim(T0, "standard", P3), Aim(at(start + 130), "urgent", P3))  # 20:00 起全天计
+    (clock,) = judged(asked(1, start), answered(2, start + 190), aims=aims, now=start + 5 * 60)
+    assert clock.wall_ms == 190 * MINUTE
+    assert clock.business_ms == (10 + 60) * MINUTE  # 17:50–18:00，20:00–21:00
+
+
+def test_a_clock_knows_whose_word_ended_it_whatever_order_the_words_came_in() -> None:
+    acts = [
+        Act(1, 7, at(5), "resolved", "李娜", "command"),
+        Act(2, 7, at(8), "reopened", "王磊", "slack"),
+        Act(3, 7, at(12), "not_needed", "王磊", "slack"),
+    ]
+    for order in (acts, acts[::-1]):
+        (clock,) = clocks(
+            [asked(1, 0)], [Aim(T0, "standard", P3)], TARGETS, version="v1", now=at(600), acts=order
+        )
+        assert clock.outcome is Outcome.NOT_NEEDED
+        assert (clock.stopped_at, clock.events[-1].by, clock.events[-1].way) == (
+            at(12),
+            "王磊",
+            "slack",
+        )
