@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from aggregator.escalation import Escalation
-from aggregator.model import Author, Direction, Message, Page, Rung
+from aggregator.model import Author, Direction, Message, Page, ReplyWindow, Rung
 from aggregator.triage.loader import load_texts
 from storage import history
 from storage.engine import Database
@@ -197,3 +198,22 @@ def answer(house: House, person: str) -> None:
         9, "您好，马上处理", direction=Direction.OUTBOUND, person=person, author=Author("me")
     )
     more(house, house.rows(conversations)[0]["account"], ours)
+
+
+def test_a_reply_window_warns_before_it_closes_and_not_after_an_answer(db: Database) -> None:
+    house, escalation = climbing(db)
+    closes = house.clock() + timedelta(hours=48)
+    for number in (1, 2):
+        person = f"c{number}"
+        window = ReplyWindow(closes, 5)
+        bring(house, said(number, person=person, author=Author(person), reply_window=window))
+    answer(house, "c1")
+    house.clock.on(hours=1)
+    escalation.tick()  # the ladder's own rungs
+    before = len(rungs(house, "social"))
+    step(house, escalation, hours=35)
+    step(house, escalation, hours=10)
+    step(house, escalation, hours=5)
+    told = rungs(house, "social")[before:]
+    assert told == [("warning", "25%", False), ("warning", "2h", False)]
+    house.end()
