@@ -227,7 +227,8 @@ class Lists:
             return None
         if (after.seen or 0) <= seen:
             return None
-        self._spend(stream)
+        if stream in self._planned:
+            self._spend()
         found, following = self.listed(stream, {"count": 20, "max_id": seen})
         if found or following:
             return None
@@ -240,7 +241,7 @@ class Lists:
         kind = LISTS[stream].kind
         asked = [known[:BATCH]] if kind is Kind.COMMENT else [[id] for id in known[:ASKED]]
         for ids in asked:
-            self._spend(stream)
+            self._spend()
             try:
                 states = self.withdrawn.asked(kind, ids)
             except Rejected:  # not allowed: what is listed is all that is known
@@ -249,8 +250,8 @@ class Lists:
                 return True
         return False
 
-    def _spend(self, stream: str) -> None:
-        if stream in self._planned and not self._planner.extra():
+    def _spend(self) -> None:
+        if not self._planner.extra():
             raise RateLimited(
                 "no call is left to see how far the list goes back", retry_after_s=3600
             )
