@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aggregator.sla.policy import Targets
 from aggregator.triage.conditions import Condition, Group, Words
 from aggregator.triage.examples import Example
 from aggregator.triage.files import Parsed
+from aggregator.triage.folding import fold_all
 from aggregator.triage.keywords import Lists, Notes, hidden, lexicon, vetoed
 from aggregator.triage.originals import Exact, Originals
 from aggregator.triage.parts import example, facts, limits
@@ -37,6 +38,7 @@ from aggregator.triage.tune import Tune, tunes
 from aggregator.triage.words import Keyword
 from aggregator.yamltext import Loc
 
+_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _FORMAT = 1  # changes when the same files come to mean something else
 _Content = TypeVar("_Content", bound=File)
 
@@ -62,7 +64,9 @@ def compile_files(
         for item in _flat(content.emoticons.values())
         if item.startswith(("[", "/:"))
     ]
-    lists = Lists(Folder(codes), notes, complete)
+    folder = Folder(codes)
+    folds = fold_all(folder, {item for one in files for item in _texts(one)})
+    lists = Lists(folder, notes, complete, folds)
     build = _Rules(lists, _targets(files), complete=complete)
     build.slots.extend(list(slot) for slot in lexicon((one for one, _ in words), lists).slots)
     build.exacts.extend([] for _ in Slot)
@@ -300,6 +304,21 @@ def _flat(rows: Iterable[Sequence[str]]) -> list[str]:
     return [item for row in rows for item in row]
 
 
+def _texts(file: Parsed) -> Iterator[str]:
+    """All that may be a keyword, and with its * what stands before it."""
+    if not isinstance(file.content, RuleFile | LexiconFile):
+        return
+    rest: list[Any] = [file.document.tree]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            yield value[:-1] if value.endswith("*") else value
+        elif isinstance(value, list):
+            rest.extend(value)
+        elif isinstance(value, dict):
+            rest.extend(one for key, one in value.items() if key != "tests")
+
+
 def _ask_language(file: tuple[Parsed, RouteFile] | None) -> bool:
     return file is not None and any(one.when and one.when.lang for one in file[1].routes)
 
@@ -323,7 +342,7 @@ def _version(files: Iterable[Parsed]) -> str:
         else:
             tree = {k: v for k, v in one.document.tree.items() if k != "tests"}
             rows.append([one.name, tree])
-    lines = sorted(json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows)
+    lines = sorted(map(_JSON.encode, rows))
     whole = f"{_FORMAT}\n" + "\n".join(lines)
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aggregator.model import Priority
+from aggregator.model import Priority, Verdict
 
 if TYPE_CHECKING:
+    from aggregator.triage.rule import Fired
     from aggregator.triage.ruleset import Ruleset, Subject
 
 
@@ -68,21 +69,31 @@ class Result:
         return f"{self.example.place}: {self.text or 'ok'}"
 
 
+_NOTHING = Expected()
+
+
 def run(ruleset: Ruleset, *, whole: bool = True) -> tuple[Result, ...]:
     """Every example in the files; without `whole` only whether the rules fire, not what they make together."""
-    return tuple(Result(one, tuple(_wrong(ruleset, one, whole))) for one in ruleset.examples)
+    examples = ruleset.examples
+    subjects = [one.subject for one in examples]
+    every = zip(examples, ruleset.fired_of(subjects), ruleset.evaluate_many(subjects), strict=True)
+    return tuple(
+        Result(one, tuple(_wrong(ruleset, one, fired, verdict, whole=whole)))
+        for one, (_, fired, _), verdict in every
+    )
 
 
-def _wrong(ruleset: Ruleset, example: Example, whole: bool) -> Iterator[str]:
+def _wrong(
+    ruleset: Ruleset, example: Example, fired: Sequence[Fired], verdict: Verdict, *, whole: bool
+) -> Iterator[str]:
     if example.rule is not None:
-        fired = {one.rule.id for one in ruleset.fired(example.subject)[1]}
-        if (example.rule in fired) is not example.fires:
+        there = any(one.rule.id == example.rule for one in fired)
+        if there is not example.fires:
             what = "does not hit" if example.fires else "hits"
             yield f"{example.rule} {what} {example.subject.text!r}; change the rule or the example"
     expect = example.expect
-    if not whole or expect == Expected():
+    if not whole or expect == _NOTHING:
         return
-    verdict = ruleset.judge(example.subject)
     why = "; ".join(verdict.reasons)
     if expect.priority and verdict.priority != expect.priority:
         yield f"expected {expect.priority}, it is {verdict.priority} ({why})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -207,6 +207,13 @@ class Folded:
         found = np.flatnonzero(values & kind)
         loose = self._dots[(values[self._dots + 1] & _WORD) == 0]
         return np.sort(np.append(found, loose)) if len(loose) else found
+
+
+def fold_all(folder: Folder, texts: Collection[str]) -> dict[str, str]:
+    """What `Folder.fold` makes of each, for a fraction of the work."""
+    if not texts:
+        return {}
+    return dict(zip(texts, Folded(folder, list(texts)).text.split(BREAK)[1:-1], strict=True))
 
 
 def _of_word(char: str) -> bool:

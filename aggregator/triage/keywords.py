@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aggregator.triage.files import Parsed
@@ -16,6 +16,7 @@ from aggregator.triage.text import Folder
 from aggregator.triage.words import Keyword, exact, keyword
 from aggregator.yamltext import Loc
 
+_QUOTES = ("“", "”", "「")
 _RUN = re.compile(r"([^\W\d_])\1\1")
 
 
@@ -43,6 +44,7 @@ class Lists:
     folder: Folder
     notes: Notes
     complete: bool = True  # no file is missing: a name that is not here is nowhere
+    folds: Mapping[str, str] = field(default_factory=dict)  # of words that were folded together
     keywords: dict[str, tuple[Keyword, ...]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     _where: dict[str, tuple[Parsed, Loc]] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class Lists:
             self.notes.error(parsed, loc, "full-width", said)
             return None
         try:
-            made = keyword(item, self.folder, weight=weight, literal=literal)
+            made = keyword(item, self._fold, weight=weight, literal=literal)
         except ValueError as error:
             self.notes.error(parsed, loc, "keyword", str(error))
             return None
@@ -123,6 +125,9 @@ class Lists:
                     continue
                 self._doubtful(parsed, where, found[-1])
         return tuple(found)
+
+    def _fold(self, text: str) -> str:
+        return self.folds.get(text) or self.folder.fold(text)
 
     def _doubtful(self, parsed: Parsed, loc: Loc, one: Keyword) -> None:
         if len(one.folded) == 1 and one.folded.isalnum():

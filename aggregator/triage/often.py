@@ -17,7 +17,7 @@ def too_often(ruleset: Ruleset, notes: Notes, subjects: Sequence[Subject]) -> li
     """A warning for every rule with words that hits more than SHARE of these messages."""
     if len(subjects) < ENOUGH:
         return []
-    hits = Counter(fired.rule.id for one in subjects for fired in ruleset.fired(one)[1])
+    hits = Counter(one.rule.id for _, fired, _ in ruleset.fired_of(subjects) for one in fired)
     found = Notes()
     for rule_id, count in sorted(hits.items()):
         share = count / len(subjects)

@@ -118,10 +118,16 @@ class Ruleset:
 
     def fired(self, subject: Subject) -> tuple[Reading, list[Fired], Mood]:
         """Every rule that holds, shadow ones too, before any merge."""
-        batch = _Batch(self, [subject], alone=False)
-        reading, moods = batch.readings[0], batch.moods
-        fired = self._fired(subject, reading, batch.found.get(0, _NOTHING), moods.total(0))
-        return reading, fired, moods.mood(0)
+        return next(self.fired_of([subject]))
+
+    def fired_of(self, subjects: Sequence[Subject]) -> Iterator[tuple[Reading, list[Fired], Mood]]:
+        """The same of many, one after the other."""
+        for some in _together(subjects):
+            batch = _Batch(self, some, alone=False)
+            for number, subject in enumerate(some):
+                reading, found = batch.readings[number], batch.found.get(number, _NOTHING)
+                fired = self._fired(subject, reading, found, batch.moods.total(number))
+                yield reading, fired, batch.moods.mood(number)
 
     def found(self, subject: Subject) -> tuple[Reading, Found]:
         """What stands there of the keywords of all rules, by slot, whatever it comes to."""

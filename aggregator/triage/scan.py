@@ -22,6 +22,7 @@ _PLACES = (64, 32, 16, 8, 4, 2, 1)  # of one keyword: as many as the budget allo
 
 Place = tuple[int, int, bool]
 
+_WHOLE = JOINS | GLUES
 _PATTERN, _END = itemgetter(0), itemgetter(2)
 
 
@@ -54,33 +55,38 @@ class Scanner:
         uses: dict[str, list[Use]] = {}
         for slot, keywords in enumerate(slots):
             for one in keywords:
-                uses.setdefault(one.folded, []).append((slot, one, forbids(whole=one.right)))
+                use = slot, one, _WHOLE if one.right else GLUES
+                if one.folded in uses:
+                    uses[one.folded].append(use)
+                else:
+                    uses[one.folded] = [use]
         count = len(uses)
-        self.names = [""] * count  # by pattern, as all that follows; of keywords of the first slot
-        self.lengths = np.fromiter(map(len, uses), np.intp, count)
-        self.parts = np.zeros(count, np.uint8)  # a bit for each part of the lexicon
-        self.weights = np.zeros((lexicon, count))
-        self.behind = np.zeros((lexicon, count), np.uint8)  # what must not stand there
-        # A part of 👨‍👩‍👧 is not 👨, and vip is no part of vipers.
-        self.left = np.full(count, GLUES, np.uint8)
-        self.right = np.full(count, GLUES, np.uint8)  # whatever the use
-        self.uses: list[Sequence[Use]] = []  # by rules
-        for pattern, rows in enumerate(uses.values()):
-            of_rules = rows
-            if rows[0][0] < lexicon:
-                of_rules = [row for row in rows if row[0] >= lexicon]
-                for slot, one, behind in reversed(rows[: len(rows) - len(of_rules)]):
-                    self.parts[pattern] |= 1 << slot
-                    self.weights[slot, pattern] = one.weight
-                    self.behind[slot, pattern] = behind
+        # By pattern, all that follows.
+        self.names = [""] * count  # of keywords of the first slot
+        self.uses: list[Sequence[Use]] = list(uses.values())  # by rules
+        parts = [0] * count  # a bit for each part of the lexicon
+        weights = [[0.0] * count for _ in range(lexicon)]
+        behind = [[0] * count for _ in range(lexicon)]  # what must not stand there
+        for pattern, rows in enumerate(self.uses):
+            if rows[0][0] >= lexicon:
+                continue
+            self.uses[pattern] = [row for row in rows if row[0] >= lexicon]
+            for slot, one, right in reversed(rows):
+                if slot < lexicon:
+                    parts[pattern] |= 1 << slot
+                    weights[slot][pattern] = one.weight
+                    behind[slot][pattern] = right
                     if not slot:
                         self.names[pattern] = one.text
-            if rows[0][1].left:
-                self.left[pattern] |= JOINS
-            if all(one.right for _, one, _ in rows):
-                self.right[pattern] |= JOINS
-            self.uses.append(of_rules)
+        self.parts = np.array(parts, np.uint8)
+        self.weights = np.array(weights, np.float64).reshape(lexicon, count)
+        self.behind = np.array(behind, np.uint8).reshape(lexicon, count)
+        self.lengths = np.fromiter(map(len, uses), np.intp, count)
         self.lists = np.fromiter(map(len, self.uses), np.intp, count)
+        # A part of 👨‍👩‍👧 is not 👨, and vip is no part of vipers.
+        lefts = [_WHOLE if rows[0][1].left else GLUES for rows in uses.values()]
+        rights = [min([use[2] for use in rows]) for rows in uses.values()]
+        self.left, self.right = np.array(lefts, np.uint8), np.array(rights, np.uint8)
         # One use, in a list that by itself is all that its one rule asks for.
         self.lonely = np.fromiter(
             (len(rows) == 1 and rows[0][0] in plain for rows in self.uses), np.bool_, count
@@ -247,7 +253,7 @@ def _affordable(patterns: Places, lists: Places) -> Flags:
 
 def forbids(*, whole: bool) -> int:
     """What must not stand next to an edge: never a joiner, and nothing of a word where it is to be whole."""
-    return JOINS | GLUES if whole else GLUES
+    return _WHOLE if whole else GLUES
 
 
 class Cover:

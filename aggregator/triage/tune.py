@@ -25,6 +25,8 @@ class Tune:
 
     def applied(self, node: RuleNode, notes: Notes) -> RuleNode:
         """The rule with its settings changed; its words are read where they stand, beside the rule's."""
+        if not self.settings:
+            return node
         status = self.settings.get("status", (node.status,))[0]
         then = {key: row[0] for key, row in self.settings.items() if key != "status"}
         tuned = node.model_copy(

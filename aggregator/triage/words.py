@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aggregator.triage.text import Folder, joins
+from aggregator.triage.text import joins
 
 OPEN_AFTER = 3  # `gr*` would hit half the dictionary
 
@@ -24,7 +24,9 @@ class Keyword:
     weight: float = 0.0
 
 
-def keyword(written: str, folder: Folder, *, weight: float = 0.0, literal: bool = False) -> Keyword:
+def keyword(
+    written: str, fold: Callable[[str], str], *, weight: float = 0.0, literal: bool = False
+) -> Keyword:
     """Raises ValueError, with the remedy, where nothing sensible can be matched.
 
     `literal`: a * is a character like any other.
@@ -32,7 +34,7 @@ def keyword(written: str, folder: Folder, *, weight: float = 0.0, literal: bool 
     if written.startswith("*") and not literal:
         raise ValueError(f"{written!r}: no * in front; write the words out")
     stem = written[:-1] if written.endswith("*") and not literal else written
-    folded = folder.fold(stem).strip(" ")
+    folded = fold(stem).strip(" ")
     if not folded:
         raise ValueError(f"{written!r} is empty after folding; remove it")
     if stem != written:
