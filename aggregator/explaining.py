@@ -99,7 +99,41 @@ def print_decision(decision: Mapping[str, Any], zone: ZoneInfo) -> None:
             f"conversation {decision['conversation_id']}: {decision['conversation_priority']}, {labels}"
         )
     out.print(f"route: {', '.join(decision['route']) or 'none'}")
+    if decision.get("standing"):
+        _section(out, "clocks", standing_lines(decision["standing"], zone))
     _told(out, decision, zone)
+
+
+def standing_lines(stands: Mapping[str, Any], zone: ZoneInfo) -> list[str]:
+    """Until when the platform and the targets let us answer, and by whose word clocks started and stopped."""
+    lines = []
+    if stands["reply_window_closes_at"] or stands["reply_window_left"] is not None:
+        closes = stands["reply_window_closes_at"]
+        left = stands["reply_window_left"]
+        parts = [f"closes {when(closes, zone)}"] if closes else []
+        parts += [f"{left} left"] if left is not None else []
+        lines.append(f"reply window: {', '.join(parts)}")
+    if stands["claimed_by"]:
+        claimed = when(stands["claimed_at"], zone)
+        lines.append(
+            f"claimed by {one_line(stands['claimed_by'])} since {claimed}, which is no answer"
+        )
+    for clock in stands["clocks"]:
+        outcome = clock["outcome"] or "running"
+        lines.append(
+            f"{clock['kind']} {clock['cycle']}, {clock['policy'].partition('@')[0]} {clock['priority']}: "
+            f"due {when(clock['due_at'], zone)}, {outcome}"
+        )
+        lines += [f"  {_event(one, zone)}" for one in clock["events"]]
+    return lines
+
+
+def _event(event: Mapping[str, Any], zone: ZoneInfo) -> str:
+    parts = [f"{when(event['at'], zone)} {event['event']}"]
+    parts += [f"by message {event['cause']}"] if event["cause"] else []
+    parts += [f"by {one_line(event['by'])}, {event['way']}"] if event["by"] else []
+    parts += [f"({event['reason']})"] if event["reason"] else []
+    return " ".join(parts)
 
 
 def untold(decision: Mapping[str, Any]) -> str | None:

@@ -32,6 +32,7 @@ from storage.schema import (
     stream,
 )
 from storage.sql import from_ms, rfc3339, to_ms
+from storage.standing import standing
 
 Line = dict[str, Any]
 
@@ -162,6 +163,7 @@ def message_decision(connection: Connection, message_id: int) -> Line | None:
         "conversation_priority": about.priority if about else None,
         "conversation_labels": list(unwords(about.labels)) if about else [],
         "route": list(unwords(about.routes)) if about else [],
+        "standing": standing(connection, about) if about else None,
         "deliveries": [_delivery(one) for one in told],
     }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from aggregator.acting import Asked, What, act_on
 from aggregator.errors import Rejected
 from aggregator.escalation import Escalation
+from aggregator.explaining import standing_lines
 from aggregator.model import (
     Author,
     Backfill,
@@ -26,6 +28,7 @@ from aggregator.model import (
 )
 from aggregator.rechecking import Recheck
 from aggregator.triage.loader import load_texts
+from storage import history
 from storage.conversations import conversation_known, every_conversation
 from storage.engine import Database
 from storage.history import conversations
@@ -312,3 +315,18 @@ def test_changed_rules_rewrite_nothing_that_was_met_or_breached(house: House) ->
     versions = {RULES.version: dict(RULES.sources), house.rules.version: stricter}
     checker = Recheck(versions.get, lambda _: Backfill.SILENT, house.clock())
     assert list(checker.differences(known(house))) == []
+
+
+def test_explain_says_by_whose_word_clocks_started_paused_and_stopped(house: House) -> None:
+    act(house, What.CLAIM)
+    house.clock.on(minutes=2)
+    act(house, What.WAIT, by="王磊")
+    [message] = house.rows(history.messages)
+    with house.db.read() as conn:
+        decision = history.message_decision(conn, int(message["id"]))
+    assert decision is not None
+    lines = standing_lines(decision["standing"], ZoneInfo("Asia/Shanghai"))
+    assert lines[0].startswith("claimed by 李娜 since ")
+    assert any(line.startswith("first_response 1, quick P4: due ") for line in lines)
+    assert any(line.endswith(f"activate by message {message['id']}") for line in lines)
+    assert any(line.endswith("pause by 王磊, command") for line in lines)

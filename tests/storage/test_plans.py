@@ -18,6 +18,7 @@ from storage.clocks import breach_due
 from storage.engine import Database
 from storage.known import known
 from storage.leases import acquire, check
+from storage.looks import may_look, to_look_at
 from storage.outbox import (
     claim,
     destination_state,
@@ -142,6 +143,8 @@ def test_the_watch_over_clocks_reads_and_writes_by_index(database: Database) -> 
     held = fence(db, "clocks")
     with statements() as seen:
         assert db.write(lambda conn: breach_due(conn, fence=held, now=at(99999)))
+        db.write(lambda conn: may_look(conn, at(99999)) and to_look_at(conn, at(99999)))
+        db.write(lambda conn: to_look_at(conn, at(99999)))
         db.write(lambda conn: check(conn, held))
         db.write(lambda conn: acquire(conn, "clocks", "我", 30))
     assert len(seen) > 5
