@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from aggregator import cli_conversation, cli_rules, cli_store
+from aggregator import cli_conversation, cli_report, cli_rules, cli_store
 from aggregator.arguments import LintFormat, lines_of, settings_of, shipped
 from aggregator.errors import SettingsError, Unavailable
 
@@ -28,6 +28,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="Check and try the rule files
 
 rules_app.add_typer(cli_rules.app)
 app.add_typer(rules_app, name="rules")
+app.add_typer(cli_report.app)
 app.add_typer(cli_store.app)
 app.add_typer(cli_conversation.app, name="conversation")
 app.add_typer(cli_rules.verbs)

@@ -35,16 +35,6 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class ReportFormat(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
-class Report(StrEnum):
-    RESPONSE_TIMES = "response-times"
-
-
 class State(StrEnum):
     PENDING = "pending"
     HELD = "held"
@@ -113,30 +103,6 @@ def explain(
         print_decision(decision, zone_named(settings.timezone))
         if judged is not None:
             print_again(judged, zone_named(settings.timezone))
-
-
-@app.command()
-def report(
-    context: typer.Context,
-    which: Annotated[Report, typer.Argument()],
-    since: Annotated[str, Since] = "30d",
-    by: Annotated[
-        str, typer.Option(help="Groups, such as platform,priority; each with figures of its own.")
-    ] = "",
-    form: Annotated[ReportFormat, typer.Option("--format")] = ReportFormat.TABLE,
-) -> None:
-    """How long customers waited: met, breached, percentiles, unanswered."""
-    from aggregator import reports
-    from storage.clocks import clock_rows
-
-    try:
-        groups = reports.parse_by(by)
-    except ValueError as error:
-        raise typer.BadParameter(f"--by: {error}") from None
-    begin = since_time(since)
-    with opened(context) as (_, db), db.read() as conn:
-        rows = reports.response_times(clock_rows(conn, since=begin), groups)
-    typer.echo(reports.render(rows, form.value, groups), nl=False)
 
 
 @app.command()
@@ -241,16 +207,35 @@ def check_database(
         return
     from aggregator.terminal import progress
     from storage.backup import check as look
+    from storage.rollup import differences
 
     with opened(context) as (_, db), progress() as told:
         told.say("looking at every row")
         problems = look(db)
+        told.say("adding the reports up anew")
+        with db.read() as conn:
+            off = differences(conn)
+    if off and not problems:
+        raise SettingsError(
+            *(f"database: {one}" for one in off),
+            "database: the reports' figures are not what the clocks say; `inboxd db refill` adds them up anew",
+        )
     if problems:
         raise SettingsError(
             *(f"database: {problem}" for problem in problems),
             "database: restore a backup, or keep a copy of the file before anything else is tried",
         )
     typer.echo("the database is sound")
+
+
+@db_app.command()
+def refill(context: typer.Context) -> None:
+    """Add the figures of the reports up anew, from every clock and message."""
+    from storage.rollup import refill as again
+
+    with opened(context) as (settings, db):
+        db.write(lambda conn: again(conn, settings.timezone))
+    typer.echo("the reports' figures are added up anew")
 
 
 def _check_clocks(context: typer.Context) -> None:

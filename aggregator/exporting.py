@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
-from aggregator.reports import csv_safe
+from aggregator.report_table import csv_safe
 
 # The keys of interface.md, in its order: a CSV of nothing has a header too.
 COLUMNS: Mapping[str, tuple[str, ...]] = {

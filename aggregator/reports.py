@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, Protocol, Self
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from aggregator.model import ClockKind, Outcome
 
-GROUPS = ("platform", "account", "kind", "priority", "label", "route", "target", "late_ingest")
+GROUPS = (
+    *("platform", "account", "kind", "priority", "label", "route", "person", "target", "hour"),
+    *("day", "late_ingest"),
+)
 FIGURES = ("count", "met", "breached", "unanswered")
 PERCENTILES = (50, 90, 95)
 TIMES = tuple(f"{time}_p{rank}_ms" for time in ("business", "wall") for rank in PERCENTILES)
+# What came later stands behind, so that what people script against keeps its place.
+MORE = (
+    *("not_needed", "withdrawn", "late_ingest_count", "late_ingest_breached"),
+    *("judged", "in_time", "answered", "business_max_ms", "wall_max_ms"),
+)
+TOLD = "told"  # from the platform's time of the first message to its first card
+MESSAGES = "messages"  # what customers wrote
 
 _CLOCKS = tuple(kind.value for kind in ClockKind)
+_WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
@@ -53,6 +58,12 @@ class Row(Protocol):
     def policy(self) -> str: ...
     @property
     def late_ingest(self) -> bool: ...
+    @property
+    def person(self) -> str | None: ...
+    @property
+    def hour(self) -> str: ...
+    @property
+    def day(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,9 @@ class ClockRow:
     routes: tuple[str, ...] = ()
     policy: str = ""
     late_ingest: bool = False
+    person: str | None = None
+    hour: str = ""  # of the week: `3 09` is Wednesday, from nine
+    day: str = ""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -93,7 +107,7 @@ def parse_by(text: str | None) -> tuple[str, ...]:
 
 
 def response_times(rows: Iterable[Row], by: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One report row for each group and kind of clock, in the order of the group's values.
+    """One report row for each group and kind of clock, in the order of the group's values, exactly.
 
     `count` is every clock of the group, those that run in time, were withdrawn or needed no answer too.
     `met` and `breached` are those outcomes: an overdue clock is `breached` although it still runs, one
@@ -109,20 +123,65 @@ def response_times(rows: Iterable[Row], by: Sequence[str] = ()) -> list[dict[str
         for key in product(*(_values(row, name) for name in by)):
             groups.setdefault((*key, str(row.clock)), []).append(row)
     found = []
-    for key in sorted(groups, key=_order):
+    for key in sorted(groups, key=order):
         group = groups[key]
-        outcomes = [row.outcome for row in group]
-        line = dict(zip((*by, "clock"), key, strict=True))
-        line["count"] = len(group)
-        line["met"] = outcomes.count(Outcome.MET)
-        line["breached"] = outcomes.count(Outcome.BREACHED)
-        line["unanswered"] = outcomes.count(Outcome.UNANSWERED_CLOSED)
+        outcomes = Counter(row.outcome for row in group)
+        late = [row for row in group if row.late_ingest]
+        times: dict[str, Any] = {}
         for name in ("business", "wall"):
-            times = sorted(ms for row in group if (ms := getattr(row, f"{name}_ms")) is not None)
+            took = sorted(ms for row in group if (ms := getattr(row, f"{name}_ms")) is not None)
             for rank in PERCENTILES:
-                line[f"{name}_p{rank}_ms"] = percentile(times, rank)
-        found.append(line)
+                times[f"{name}_p{rank}_ms"] = percentile(took, rank)
+            times[f"{name}_max_ms"] = took[-1] if took else None
+        found.append(
+            line(
+                key,
+                by,
+                (len(group), *(outcomes[one] for one in Outcome)),
+                late=(len(late), sum(one.outcome == Outcome.BREACHED for one in late)),
+                answered=sum(row.wall_ms is not None for row in group),
+                times=times,
+            )
+        )
     return found
+
+
+def line(
+    key: Sequence[Any],
+    by: Sequence[str],
+    figures: Sequence[int],
+    *,
+    late: tuple[int, int],
+    answered: int,
+    times: Mapping[str, int | None],
+) -> dict[str, Any]:
+    """A report row. `figures`: the count and that of each outcome; `late`: what was seen late, and breached so."""
+    count, met, breached, unanswered, not_needed, withdrawn = figures
+    found = {name: shown(name, value) for name, value in zip((*by, "clock"), key, strict=True)}
+    found |= {"count": count, "met": met, "breached": breached, "unanswered": unanswered}
+    found |= {name: times[name] for name in TIMES}
+    found |= {"not_needed": not_needed, "withdrawn": withdrawn}
+    found |= {"late_ingest_count": late[0], "late_ingest_breached": late[1]}
+    found["judged"] = met + breached
+    found["in_time"] = round(met / (met + breached), 4) if met + breached else None
+    found["answered"] = answered
+    return found | {f"{name}_max_ms": times[f"{name}_max_ms"] for name in ("business", "wall")}
+
+
+def volume_line(key: Sequence[Any], by: Sequence[str], count: int) -> dict[str, Any]:
+    return {
+        **{name: shown(name, value) for name, value in zip(by, key, strict=False)},
+        "count": count,
+    }
+
+
+def shown(name: str, value: Any) -> Any:
+    """A group's value as people read it; the hour of the week is kept as `3 09` for its order."""
+    if name == "hour" and value:
+        return f"{_WEEK[int(value[0]) - 1]} {value[2:]}"
+    if name == "late_ingest":
+        return bool(value)
+    return None if name in ("priority", "target") and not value else value
 
 
 def percentile(ordered: Sequence[int], rank: int) -> int | None:
@@ -130,75 +189,6 @@ def percentile(ordered: Sequence[int], rank: int) -> int | None:
     if not ordered:
         return None
     return ordered[max(-(-len(ordered) * rank // 100), 1) - 1]
-
-
-def render(
-    lines: Sequence[Mapping[str, Any]], form: str, by: Sequence[str] = (), *, width: int = 140
-) -> str:
-    """The report as text that ends in a line feed; `form` is table, csv or json."""
-    if form == "json":
-        return as_json(lines) + "\n"
-    if form == "csv":
-        return as_csv(lines, by)
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(as_table(lines, by) if lines else "no clocks yet")
-    return capture.get()
-
-
-def as_json(lines: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(list(lines), ensure_ascii=False, indent=2)
-
-
-def as_csv(lines: Sequence[Mapping[str, Any]], by: Sequence[str] = ()) -> str:
-    """With a header, also of nothing. No cell begins a spreadsheet formula."""
-    file = io.StringIO()
-    names = [*by, "clock", *FIGURES, *TIMES]
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(line[name]) for name in names} for line in lines)
-    return file.getvalue()
-
-
-def csv_safe(text: str) -> str:
-    """A CSV cell that no spreadsheet runs: what looks like a formula gets a leading '."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def as_table(
-    lines: Sequence[Mapping[str, Any]], by: Sequence[str] = (), *, title: str | None = None
-) -> Table:
-    """For the terminal, with the share in time. Values are shown as they are, never as markup."""
-    table = Table(
-        title=None if title is None else Text(title),
-        caption="p50, p90, p95: business time until the answer",
-    )
-    for name in (*by, "clock"):
-        table.add_column(name)
-    for name in (*FIGURES, "in time", *(f"p{rank}" for rank in PERCENTILES)):
-        table.add_column(name, justify="right")
-    for line in lines:
-        judged = line["met"] + line["breached"]
-        share = f"{100 * line['met'] / judged:.0f} %" if judged else "–"
-        cells = [_plain(line[name]) for name in (*by, "clock", *FIGURES)]
-        times = [duration(line[f"business_p{rank}_ms"]) for rank in PERCENTILES]
-        table.add_row(*(Text(text) for text in (*cells, share, *times)))
-    return table
-
-
-def duration(ms: int | None) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`; rounded down."""
-    if ms is None:
-        return "–"
-    minutes = ms // 60_000
-    if minutes < 1:
-        return f"{ms // 1000} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def _cell(value: Any) -> Any:
-    # Before Python 3.13 csv leaves a lone carriage return unquoted where lines end in a line feed.
-    return csv_safe(value).replace("\r", "\n") if isinstance(value, str) else value
 
 
 def _values(row: Row, name: str) -> tuple[Any, ...]:
@@ -213,13 +203,7 @@ def _values(row: Row, name: str) -> tuple[Any, ...]:
     return (getattr(row, name),)
 
 
-def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+def order(key: tuple[Any, ...]) -> tuple[Any, ...]:
     *group, clock = key
     rank = _CLOCKS.index(clock) if clock in _CLOCKS else len(_CLOCKS)
     return (*((value is None, str(value)) for value in group), rank, clock)
-
-
-def _plain(value: Any) -> str:
-    return (
-        "–" if value is None else "".join(one if one.isprintable() else "�" for one in str(value))
-    )

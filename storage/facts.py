@@ -26,6 +26,7 @@ FACET_DIMS = ("value", "clock", "late_ingest")
 FACETS = ("label", "route", "person", "hour")
 OUTCOMES = tuple(one.value for one in Outcome)  # met, breached, unanswered, not needed, withdrawn
 
+PAGE = 2_000  # conversations, or messages, of one read
 Key = tuple[str, int, str]  # facet, day, dims
 
 
@@ -199,8 +200,10 @@ def between(connection: Connection, since: int, until: int) -> Iterator[Fact]:
         )
     )
     ids = sorted(connection.execute(about).scalars())
-    for found in (of_clocks(connection, ids), of_cards(connection, ids)):
-        yield from (fact for fact in found if since <= fact.at < until)
+    for start in range(0, len(ids), PAGE):
+        some = ids[start : start + PAGE]
+        for found in (of_clocks(connection, some), of_cards(connection, some)):
+            yield from (fact for fact in found if since <= fact.at < until)
     yield from _messages(connection.execute(_BY_TIME, {"since": since, "until": until}))
 
 

@@ -11,13 +11,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, bindparam, delete, select, text
 
 from aggregator.model import Decision, Direction
-from storage.facts import OUTCOMES, Fact, Key, Tally, of_cards, of_clocks, of_messages
+from storage.facts import OUTCOMES, PAGE, Fact, Key, Tally, of_cards, of_clocks, of_messages
 from storage.histogram import pack, unpack
 from storage.schema import conversation, message, meta, rollup
 from storage.sql import among, bulk_insert
 
 ZONE = "rollup_zone"  # the key in `meta`: whose days these are
-_PAGE = 2_000  # conversations, or messages, of one read of a recompute
 
 _KEYS = (rollup.c.facet, rollup.c.day, rollup.c.dims)
 _KEY = "facet, day, dims"
@@ -169,8 +168,8 @@ def refill(connection: Connection, name: str) -> None:
     bulk_insert(connection, meta, [(ZONE, name)], replace="key")
     tally = recompute(connection, ZoneInfo(name))
     rows = [(*key, *tally.figures[key], pack(tally.times[key])) for key in sorted(tally.figures)]
-    for start in range(0, len(rows), _PAGE):
-        bulk_insert(connection, rollup, rows[start : start + _PAGE])
+    for start in range(0, len(rows), PAGE):
+        bulk_insert(connection, rollup, rows[start : start + PAGE])
 
 
 def recompute(connection: Connection, in_zone: ZoneInfo) -> Tally:
@@ -205,15 +204,15 @@ def differences(connection: Connection, *, limit: int = 20) -> list[str]:
 def rows_between(
     connection: Connection, facet: str, first: int, last: int
 ) -> Iterable[tuple[Any, ...]]:
-    """(dims, count, met, breached, unanswered, not needed, withdrawn, times) of the days from `first` to `last`."""
-    statement = select(rollup.c.dims, *list(rollup.c)[3:]).where(
+    """(day, dims, count, met, breached, unanswered, not needed, withdrawn, times) of the days `first` to `last`."""
+    statement = select(*list(rollup.c)[1:]).where(
         rollup.c.facet == facet, rollup.c.day >= first, rollup.c.day <= last
     )
     return connection.execute(statement).all()
 
 
 def _pages(connection: Connection, column: Any) -> Iterator[list[int]]:
-    some = select(column).where(column > bindparam("after")).order_by(column).limit(_PAGE)
+    some = select(column).where(column > bindparam("after")).order_by(column).limit(PAGE)
     after = -1
     while ids := list(connection.execute(some, {"after": after}).scalars()):
         yield ids

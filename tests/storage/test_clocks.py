@@ -14,9 +14,8 @@ from aggregator.model import (
     Conversation,
     Decision,
     Outcome,
-    Priority,
 )
-from storage.clocks import ClockRow, breach_due, clock_rows
+from storage.clocks import breach_due
 from storage.engine import Database
 from storage.known import known
 from storage.leases import Fence, LeaseLost
@@ -103,35 +102,3 @@ def test_a_stale_watcher_notes_nothing(db: Database) -> None:
     with pytest.raises(LeaseLost):
         db.write(lambda conn: breach_due(conn, fence=stale, now=at(9999)))
     assert stored(db)[0].outcome is None
-
-
-def test_a_report_reads_every_clock_with_what_it_is_grouped_by(db: Database) -> None:
-    decided = decision(db.new_id, message(1))
-    about = decided.conversations[0]
-    given = clock(decided.messages[0].id, priority=Priority.P1, late_ingest=True)
-    commit(db, fence(db), replace(decided, clocks={about.id: (given,)}))
-    with db.read() as conn:
-        (row,) = clock_rows(conn)
-        assert list(clock_rows(conn, since=NOW)) == [row]
-        assert list(clock_rows(conn, since=at(1))) == []
-    assert row == ClockRow(
-        conversation_id=about.id,
-        clock=ClockKind.FIRST_RESPONSE,
-        cycle=1,
-        started_at=given.started_at,
-        due_at=given.due_at,
-        stopped_at=None,
-        breached_at=None,
-        outcome=None,
-        business_ms=None,
-        wall_ms=None,
-        late_ingest=True,
-        policy="standard@1",
-        clock_priority=Priority.P1,
-        account=ACCOUNT,
-        platform="weibo",
-        kind="comment",
-        priority=Priority.P2,
-        labels=("refund",),
-        routes=("refunds",),
-    )
