@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aggregator.errors import SettingsError
 from aggregator.model import Backfill, Clock, Entry, KnownConversation
@@ -15,6 +15,7 @@ from aggregator.sla.waits import whole_ms
 from aggregator.yamltext import parse
 
 _NO_FACTS = ("look_at",)  # when it is next looked at is no fact of the clock
+_MS = timedelta(milliseconds=1)
 _FIELDS = tuple(one.name for one in fields(Clock) if one.name not in _NO_FACTS)
 
 
@@ -36,15 +37,16 @@ class Recheck:
         about = known.conversation
         silent = self.backfill(about.account) is not Backfill.ALERT
         entries = [replace(one, history=one.history and silent) for one in known.entries]
-        stored = {(one.kind, one.cycle): self._late(one) for one in known.clocks}
+        now = self._now_of(known)
+        stored = {(one.kind, one.cycle): _late(one, now) for one in known.clocks}
         for version in sorted({_version(one) for one in stored.values()}):
             mine = {at: one for at, one in stored.items() if _version(one) == version}
             targets = self._of(version)
             if targets is None:
                 yield f"conversation {about.id}: the rules {version} of its clocks are not in the store"
                 continue
-            anew = self._anew(known, entries, targets, version, stored=())
-            kept = self._anew(known, entries, targets, version, stored=known.clocks)
+            anew = self._anew(known, entries, targets, version, now)
+            kept = self._anew(known, entries, targets, version, now, known.clocks)
             for at, one in mine.items():
                 mixed = len({_version(c) for c in stored.values()}) > 1 or any(
                     event.reason == NEW_RULES for event in one.events
@@ -54,8 +56,8 @@ class Recheck:
                     kind, cycle = at
                     yield f"conversation {about.id}, {kind} {cycle}: {differs}"
             extra = set(anew) - set(stored) if len(mine) == len(stored) else set()
-            for kind, cycle in sorted(extra):
-                yield f"conversation {about.id}, {kind} {cycle}: there should be one, and is none"
+            for at in sorted(extra):
+                yield f"conversation {about.id}, {at[0]} {at[1]}: there should be one, and is none"
 
     def _anew(
         self,
@@ -63,7 +65,8 @@ class Recheck:
         entries: list[Entry],
         targets: Targets,
         version: str,
-        stored: tuple[Clock, ...],
+        now: datetime,
+        stored: tuple[Clock, ...] = (),
     ) -> dict[tuple[str, int], Clock]:
         about = known.conversation
         found = clocks(
@@ -71,23 +74,29 @@ class Recheck:
             about.aims,
             targets,
             version=version,
-            now=self.now,
+            now=now,
             stored=stored,
             resolved_at=about.resolved_at,
             closed_at=about.closed_at,
             acts=known.acts,
         )
-        return {(one.kind, one.cycle): self._late(one) for one in found}
+        return {(one.kind, one.cycle): _late(one, now) for one in found}
 
-    def _late(self, clock: Clock) -> Clock:
-        """With its breach, which the daemon may not have been there to note."""
-        return breach(clock, self.now) or clock
+    def _now_of(self, known: KnownConversation) -> datetime:
+        """Not before what was noted: the clock of the daemon may have been ahead, or was set back since."""
+        noted = (event.at for one in known.clocks for event in one.events)
+        return max([self.now, *(at + _MS for at in noted)])
 
     def _of(self, version: str) -> Targets | None:
         if version not in self._targets:
             files = self.sources(version)
             self._targets[version] = None if files is None else _read(files)
         return self._targets[version]
+
+
+def _late(clock: Clock, now: datetime) -> Clock:
+    """With its breach, which the daemon may not have been there to note."""
+    return breach(clock, now) or clock
 
 
 def _version(clock: Clock) -> str:
