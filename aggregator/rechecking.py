@@ -56,8 +56,8 @@ class Recheck:
                     kind, cycle = at
                     yield f"conversation {about.id}, {kind} {cycle}: {differs}"
             extra = set(anew) - set(stored) if len(mine) == len(stored) else set()
-            for at in sorted(extra):
-                yield f"conversation {about.id}, {at[0]} {at[1]}: there should be one, and is none"
+            for lacks, number in sorted(extra):
+                yield f"conversation {about.id}, {lacks} {number}: there should be one, and is none"
 
     def _anew(
         self,

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +14,17 @@ from typing import Any
 
 from aggregator.app import Daemon
 from aggregator.now import utc_now
+from aggregator.rechecking import Recheck
 from aggregator.sandbox.base import Line, Standin, Truth
 from aggregator.sandbox.play import PlayClock, Player
 from aggregator.sandbox.world import World
 from aggregator.settings import Settings, load, with_sandbox
 from storage import history
+from storage.conversations import every_conversation
+from storage.engine import Connection
 from storage.outbox import backlog
 from storage.polls import streams
+from storage.rules import version_sources
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -73,6 +77,18 @@ class Played:
     posts: Sequence[Any]
     tickets: Sequence[Any]
     faults: Mapping[str, int]
+    differing: Sequence[str] = ()  # clocks that are not what the stored facts say
+
+
+def _recheck(daemon: Daemon, conn: Connection, now: datetime) -> Iterator[str]:
+    """Every clock computed anew, as `db check --clocks` does."""
+    recheck = Recheck(
+        sources=lambda version: version_sources(conn, version),
+        backfill=lambda name: daemon.settings.accounts[name].backfill,
+        now=now,
+    )
+    for known in every_conversation(conn):
+        yield from recheck.differences(known)
 
 
 def play(
@@ -113,6 +129,7 @@ def play(
                 posts=list(world.slack.posts),
                 tickets=list(world.zendesk.tickets.values()),
                 faults=dict(trouble.made),
+                differing=list(_recheck(daemon, conn, clock.now())),
             )
     finally:
         trouble.stopping.set()

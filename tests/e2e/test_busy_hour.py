@@ -64,6 +64,10 @@ def test_every_answer_of_ours_stopped_its_clock(hour: Played) -> None:
         assert first[conversation]["stopped_at"] is None
 
 
+def test_every_clock_computed_anew_from_what_is_stored_is_the_same(hour: Played) -> None:
+    assert hour.differing == []
+
+
 def test_slack_has_one_card_a_conversation_and_none_twice(hour: Played) -> None:
     keys = [post.metadata["event_payload"]["delivery_id"] for post in hour.posts if post.metadata]
     assert [key for key, count in Counter(keys).items() if count > 1] == []
