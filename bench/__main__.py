@@ -16,6 +16,7 @@ BENCHES = {
     "triage": "Judge a message",
     "backtest": "Judge stored messages again: rules backtest",
     "callback": "Answer a platform that pushes",
+    "reports": "Reports over a million conversations",
     "start": "Start and stop",
     "idle": "Idle",
     "throughput": "A burst of 5,000 messages, end to end",
