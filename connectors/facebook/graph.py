@@ -24,6 +24,7 @@ HOSTS = ("graph.facebook.com",)
 
 MOST = 100  # entries of a page
 LEAST = 1
+EASED = 10  # so many pages without a complaint, and they may be longer again
 _CASE = "_case"  # for us, not for Facebook
 
 # What of a `next` URL says where to go on. The rest of it repeats the question, and holds the token.
@@ -42,7 +43,8 @@ class Listed:
 class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
     """The SDK as a carrier. It knows no version above 3.1, no proof, no status: that is added here.
 
-    `most`: the longest page that Facebook does not call too much data; it shrinks when it does.
+    `most`: by edge, the longest page that Facebook does not call too much data. It shrinks when it does, and
+    grows again with the pages that it gives.
 
     Every call raises the outcomes of aggregator/errors.py, or their subclasses in refusals.
     """
@@ -72,7 +74,7 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         )
         self._now = now
         self._at = now()
-        self.most = MOST
+        self._room: dict[str, tuple[int, int]] = {}  # edge → longest page, pages given since
 
     def request(
         self,
@@ -106,16 +108,26 @@ class PageGraph(facebook.GraphAPI):  # type: ignore[misc]
         **query: Any,
     ) -> Listed:
         """One page of `/{of}/{name}`; `position` is the `next` of the page before. `case`: whose quota it is of."""
-        limit = min(limit, self.most)
+        longest = self.most(name)
+        limit = min(limit, longest)
         query[_CASE] = case
         try:
             told = self.get_connections(of, name, **query, **(position or {}), limit=limit)
         except Heavy:
-            self.most = max(limit // 2, LEAST)  # for the next poll: nothing is retried here
+            self._room[name] = (
+                max(limit // 2, LEAST),
+                0,
+            )  # for the next poll: nothing is retried here
             raise
+        if name in self._room:
+            given = self._room[name][1] + 1
+            self._room[name] = (min(longest * 2, MOST), 0) if given >= EASED else (longest, given)
         if not isinstance(told.get("data"), list):
             raise Unavailable(f"a list without data from /{of}/{name}")
         return self.listed(told)
+
+    def most(self, name: str) -> int:
+        return self._room.get(name, (MOST, 0))[0]
 
     def write(self, of: str, name: str, args: dict[str, Any]) -> dict[str, Any]:
         """One POST to `/{of}/{name}`; no fields are asked for, or the answer may be refused after the deed."""

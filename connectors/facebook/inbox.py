@@ -130,7 +130,7 @@ def _gap(since_ms: int, until_ms: int) -> Gap:
 
 def _threads(box: Box, at: InboxCursor, walk: Walk) -> tuple[list[Message], InboxCursor]:
     graph = box.graph
-    inside = max(min(INSIDE, graph.most // 5), 1)
+    inside = max(min(INSIDE, graph.most("conversations") // 5), 1)
     try:
         listed = graph.edge(
             box.page_id,

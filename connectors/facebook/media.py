@@ -172,7 +172,7 @@ def _visited(
             media_id,
             "comments",
             at.position,
-            fields=f"{FIELDS},replies.limit({min(REPLIES, graph.most)}){{{FIELDS}}}",
+            fields=f"{FIELDS},replies.limit({min(REPLIES, graph.most('comments'))}){{{FIELDS}}}",
             limit=50,
             case=INSTAGRAM,
         )

@@ -76,6 +76,11 @@ def test_facebook_is_asked_for_less_when_it_says_so(graph: FakeGraph) -> None:
     asked = [request.query for request in graph.asked if "conversations" in request.path]
     assert asked[-1]["limit"] == "12"
     assert "messages.limit(2)" in asked[-1]["fields"]
+    for _ in range(40):
+        connector.poll("messages", None)
+    asked = [request.query for request in graph.asked if "conversations" in request.path]
+    assert asked[-1]["limit"] == "25"  # it was a passing trouble
+    assert "messages.limit(20)" in asked[-1]["fields"]
 
 
 @pytest.mark.parametrize(
