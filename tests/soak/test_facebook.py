@@ -43,8 +43,13 @@ def test_a_day_on_facebook_comes_back_as_it_was(db_url: str, seed: int) -> None:
 
 
 def _as_told(truth: Truth, rows: Mapping[tuple[str, str], Mapping[str, Any]]) -> Truth:
-    """A list tells that something was edited, not when: then it is when we noticed, or nothing."""
+    """A list tells that something was edited, not when: then it is when we noticed, or nothing.
+
+    And only lists tell names and links: of a message that was unsent before one was read, nobody does.
+    """
     row = rows.get((truth.kind, truth.native_id))
+    if row is not None and truth.kind == "direct_message" and truth.deleted and not row["url"]:
+        return replace(truth, url=None, edited_at=None, author={**truth.author, "name": None})
     if row is None or truth.edited_at is None:
         return truth
     if row["edited_at"] is None:
