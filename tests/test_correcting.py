@@ -120,7 +120,7 @@ def test_explain_says_what_nearly_fired_and_what_the_rules_of_now_say(shop: Path
     found = json.loads(fine(inboxd("explain", id, "--json", cwd=shop)))
     assert {"near", "marks", "merge", "rules_now", "corrections", "corrected"} <= set(found)
     (safety,) = (one for one in found["merge"] if one["rule"] == "safety-incident")
-    assert (safety["role"], safety["at_least"]) == ("counted", "P1")
+    assert (safety["role"], safety["terms"]) == ("counted", ["起火"])
     assert found["rules_now"]["differs"] is False
     rules = shop / "rules"
     rules.mkdir()
