@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 
-from aggregator.model import Kind
+from aggregator.model import Kind, Priority
 from aggregator.triage.loader import lint, load, load_texts, run_tests
 from aggregator.triage.ruleset import Ruleset, Subject
 from tests.triage.making import judged
@@ -37,6 +38,31 @@ def test_every_shipped_rule_has_a_hit_a_miss_and_a_title_in_both_languages(
         zh, en = rule.name("zh"), rule.name("en")
         assert not zh.isascii()
         assert en.isascii()
+
+
+@pytest.mark.parametrize("page", ["rules.md", "rules.zh-CN.md"])
+def test_every_shipped_rule_and_label_stands_in_the_documentation_with_its_level(
+    shipped: Ruleset, page: str
+) -> None:
+    lines = (SHIPPED.parent / "docs" / page).read_text("utf-8").splitlines()
+    levels: dict[str, str] = {}
+    for line in lines:
+        cells = [one.strip() for one in line.strip("|").split("|")]
+        if len(cells) == 3 and ".yaml`" in cells[0] and re.fullmatch(r"[P1-4;； ]+", cells[2]):
+            groups = re.split("[;；]", cells[1])
+            for group, level in zip(groups, re.split("[;；]", cells[2]), strict=True):
+                levels |= dict.fromkeys(re.findall(r"`([\w-]+)`", group), level.strip())
+    assert levels == {
+        rule.id: min(  # P1 is the highest
+            shipped.matrix[rule.effect.urgency][rule.effect.importance],
+            rule.effect.at_least or Priority.P4,
+        )
+        for rule in shipped.rules.values()
+    }
+    labels = {one for rule in shipped.rules.values() for one in rule.effect.labels}
+    start = next(at for at, line in enumerate(lines) if line.startswith(("| label |", "| 标签 |")))
+    table = lines[start : lines.index("", start)]
+    assert {one for line in table for one in re.findall(r"`(\w+)`", line)} == labels
 
 
 def test_nothing_but_yaml_and_its_schema_lives_in_the_rules_folder() -> None:
