@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +48,9 @@ def report(
         typer.Option(help="Groups, such as platform,priority; each with figures of its own."),
     ] = None,
     form: Annotated[Form, typer.Option("--format")] = Form.TABLE,
+    chart: Annotated[
+        Path | None, typer.Option(help="Draw it into this file too; it ends in .svg or .png.")
+    ] = None,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="Read every clock: slow, percentiles to the millisecond."),
@@ -63,6 +67,8 @@ def report(
             raise ValueError(f"messages are not counted by {', '.join(odd)}")
     except ValueError as error:
         raise typer.BadParameter(f"--by: {error}") from None
+    if chart is not None and chart.suffix not in (".svg", ".png"):
+        raise typer.BadParameter(f"--chart {chart}: name a file that ends in .svg or .png")
     begin, end = since_time(since), since_time(until)
     assert begin is not None
     with opened(context) as (settings, db), db.read() as conn:
@@ -80,6 +86,16 @@ def report(
     typer.echo(text, nl=False)
     if answer.note is not None:
         typer.echo(answer.note, err=True)
+    if chart is not None:
+        from aggregator import charts
+
+        chart.write_bytes(charts.chart(answer.lines, groups, chart.suffix[1:], language))
+        if not charts.legible():
+            typer.echo(
+                "no installed font writes Chinese, which is boxes in the picture; "
+                "install one, such as fonts-noto-cjk",
+                err=True,
+            )
 
 
 def _span(begin: datetime, end: datetime | None, zone: object, language: str) -> str:

@@ -246,6 +246,10 @@ def test_a_report_in_each_form(shop: Path) -> None:
         assert json.loads(fine(inboxd("report", which, "--format", "json", cwd=shop)))
         assert "达标" in (said := fine(inboxd("report", which, cwd=shop))) or which == "volume"
         assert "收到的" in said
+    drawn = ("report", "targets", "--chart", str(shop / "图.svg"))
+    fine(inboxd(*drawn, cwd=shop))
+    assert (shop / "图.svg").read_bytes().startswith(b"<?xml")
+    assert ".png" in problem(inboxd("report", "volume", "--chart", "a.gif", cwd=shop), 2)
     assert "not counted by" in problem(inboxd("report", "volume", "--by", "person", cwd=shop), 2)
     assert "sound" in fine(inboxd("db", "check", cwd=shop))
     assert "anew" in fine(inboxd("db", "refill", cwd=shop))

@@ -55,6 +55,7 @@ MAY: dict[str, set[str]] = {
     "aggregator.scheduler": {"aggregator.errors"},
     "aggregator.reports": {"aggregator.model"},
     "aggregator.report_table": {"aggregator.reports"},
+    "aggregator.charts": {"aggregator.errors"},
     "aggregator.reporting": EDGE | {"aggregator.reports"},
     "aggregator.settings": {
         "aggregator.errors",
@@ -137,6 +138,7 @@ ONE_PLACE = {
     "numpy": "aggregator.triage",
     "holidays": "aggregator.sla",
     "sklearn": "aggregator.learning",
+    "matplotlib": "aggregator.charts",
 }
 
 
