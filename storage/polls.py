@@ -350,6 +350,11 @@ def _fill(connection: Connection, fill: Fill) -> None:
     values: dict[str, Any] = {}
     if "name" in fill.told and m.author is not None and m.author.name is not None:
         values["author_name"] = func.coalesce(message.c.author_name, clean(m.author.name))
+        for name in ("handle", "followers", "verified"):
+            if (told := getattr(m.author, name)) is not None:
+                column = message.c[f"author_{name}"]
+                known = clean(told) if isinstance(told, str) else int(told)
+                values[column.name] = func.coalesce(column, known)
     if "url" in fill.told and m.url is not None:
         values["url"] = clean(m.url)
     if "attachments" in fill.told:

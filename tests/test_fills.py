@@ -17,7 +17,7 @@ from tests.fakes import FakeConnector, House, said
 
 LISTED = replace(
     said(1, "被扣了两次款", sent_at=NOW + timedelta(seconds=1)),
-    author=Author(native_id="c1", name="陈美玲"),
+    author=Author(native_id="c1", name="陈美玲", handle="meiling", followers=12, verified=True),
     url="https://site.example/inbox/1",
 )
 PUSHED = replace(LISTED, author=Author(native_id="c1"), url=None)
@@ -43,7 +43,7 @@ def read(house: House, *given: Message) -> dict[str, Any]:
 
 def test_a_name_and_a_link_that_come_later_are_filled_in(house: House) -> None:
     row = read(house, PUSHED, LISTED)
-    assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": None}
+    assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": "meiling"}
     assert row["url"] == LISTED.url
     assert row["edited_at"] is None
 
@@ -74,7 +74,7 @@ def test_what_is_known_is_not_replaced_by_another_reading(house: House) -> None:
         LISTED, author=Author("c1", "别人"), url="https://site.example/else", text="别的"
     )
     row = read(house, LISTED, other, PUSHED)
-    assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": None}
+    assert row["author"] == {"native_id": "c1", "name": "陈美玲", "handle": "meiling"}
     assert (row["url"], row["text"]) == (LISTED.url, "被扣了两次款")
 
 

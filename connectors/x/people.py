@@ -14,23 +14,28 @@ from datetime import timedelta
 from typing import Any
 
 from aggregator.errors import RateLimited, Unauthorized, Unavailable
+from aggregator.model import Author, Message
 from connectors.base import Keep, Now
 from connectors.payload import integer, items, mapping, name, native
 from connectors.x.client import Client, Found
+from connectors.x.posts import Includes
 from connectors.x.prices import Ledger
 
 FRESH = timedelta(days=7)
 NOBODY_FRESH = timedelta(days=1)  # X gives no profile: suspended, gone
 ROWS = 64  # of the Keep, by the last digits of an id
 MOST_KEPT = 100  # in one row
-PATIENCE = 2
+PATIENCE = 3
+MOST_OWED = 100  # messages without a name that come again with it
+SHORT_S = 60.0  # a limit that ends sooner is waited out
 
 
 class People:
     """Profiles by user id, refreshed when their person writes again after a week.
 
-    A page waits for its authors twice, not longer, and not at all where no call or no money is left: then a
-    message has the author's id only.
+    A page waits for its authors three times, not longer, and not at all where no call or no money is left for
+    more than a minute: then a message has the author's id only, and comes again with its name once X tells it
+    (unless the daemon starts anew before).
     """
 
     def __init__(self, *, client: Client, ledger: Ledger, keep: Keep, now: Now) -> None:
@@ -39,6 +44,7 @@ class People:
         self._keep = keep
         self._now = now
         self._waited = 0
+        self._owed: dict[str, Message] = {}
 
     def saw(self, users: Iterable[Any]) -> None:
         """Remember whom an answer brought along."""
@@ -59,15 +65,45 @@ class People:
         users = [*told, *({"id": id_, **user} for id_, user in {**known, **asked}.items())]
         return replace(found, includes={**found.includes, "users": users})
 
+    def named(self, who: str, messages: Iterable[Message]) -> list[Message]:
+        """The page's messages, and before them those of earlier pages whose authors have a name only now."""
+        page = list(messages)
+        ids = {native_id for one in self._owed.values() if (native_id := _author_id(one))}
+        if ids:
+            people = {**self._known(sorted(ids)), **self._quietly(who, sorted(ids))}
+            told = Includes({"users": [{"id": id_, **user} for id_, user in people.items()]})
+            late = [one for one in self._owed.values() if _author_id(one) in people]
+            for one in late:
+                del self._owed[one.native_id]
+            here = {one.native_id for one in page}
+            late = [one for one in late if one.native_id not in here]
+            page = [replace(one, author=told.author(_author_id(one))) for one in late] + page
+        for one in page:
+            if (id_ := _author_id(one)) and one.author == Author(id_) and not self._known([id_]):
+                self._owed[one.native_id] = one
+        for native_id in list(self._owed)[:-MOST_OWED]:
+            del self._owed[native_id]
+        return page
+
+    def _quietly(self, who: str, ids: list[str]) -> dict[str, dict[str, Any]]:
+        """What a page does not wait for."""
+        waited, self._waited = self._waited, PATIENCE
+        try:
+            asked = self._ask(who, [one for one in ids if one not in self._known(ids)])
+        finally:
+            self._waited = waited
+        self._remember(asked)
+        return asked
+
     def _ask(self, who: str, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Profiles by id, empty for who has none; nothing of those that could not be asked for."""
         if not ids:
             return {}
         try:
             found = self._client.users(ids)
-        except RateLimited:
-            return {}
         except (Unavailable, Unauthorized) as error:
+            if isinstance(error, RateLimited) and error.retry_after_s > SHORT_S:
+                return {}
             self._waited += 1
             if self._waited > PATIENCE:
                 return {}
@@ -114,6 +150,10 @@ class People:
             return False
         lasts = FRESH if any(entry[1:]) else NOBODY_FRESH
         return self._now().timestamp() < integer(entry[0]) + lasts.total_seconds()
+
+
+def _author_id(message: Message) -> str | None:
+    return message.author.native_id if message.author else None
 
 
 def _by_row(ids: Iterable[str]) -> dict[str, list[str]]:

@@ -223,11 +223,12 @@ class Timeline:
         found = self._people.introduce(who, found)
         includes = Includes(found.includes)
         ours = self._listing.ours
-        return in_order(
+        messages = [
             post_message(raw, includes, me=self._me, ours=ours)
             for raw in map(mapping, found.data)
             if raw
-        )
+        ]
+        return in_order(self._people.named(who, messages))
 
 
 def advanced(walk: Walk, found: Found) -> Walk:

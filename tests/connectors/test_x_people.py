@@ -55,12 +55,12 @@ def test_a_profile_is_refreshed_when_its_person_writes_again_after_a_week(x: Pla
     assert billed(x) == before + 1
 
 
-def test_a_page_waits_twice_for_its_authors_and_not_longer(x: Place) -> None:
+def test_a_page_waits_three_times_for_its_authors_and_not_longer(x: Place) -> None:
     _, cursor = x.walk("mentions", None)
     x.mention("在吗")
     account = x.connect()
     x.x.fault("html", path="/2/users", after=1)  # the list itself is well
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(Unavailable):
             account.poll("mentions", cursor)
         x.x.fault("status", path="/2/users", status=401, after=1)
@@ -80,6 +80,39 @@ def test_without_a_call_left_a_message_has_the_id_of_who_wrote(x: Place) -> None
     told, _ = author(x, cursor)
     assert told is not None
     assert told.name == "安妮"
+
+
+def test_a_limit_that_is_over_in_a_minute_is_waited_out(x: Place) -> None:
+    _, cursor = x.walk("mentions", None)
+    x.mention("在吗")
+    account = x.connect()
+    soon = {"x-rate-limit-reset": str(int(x.clock().timestamp()) + 30)}
+    x.x.fault("status", path="/2/users", status=429, after=1, headers=soon)
+    with pytest.raises(Unavailable):
+        account.poll("mentions", cursor)
+    x.clock.on(minutes=1)
+    (found,) = account.poll("mentions", cursor).messages
+    assert found.author is not None
+    assert found.author.name == "安妮"
+
+
+def test_a_message_without_a_name_comes_again_with_it_once_x_tells_it(x: Place) -> None:
+    _, cursor = x.walk("mentions", None)
+    x.mention("在吗")
+    account = x.connect()
+    budget.shut(x.keep, "x:users", x.clock(), seconds=7200, why="no call left")
+    page = account.poll("mentions", cursor)
+    assert [one.author and one.author.name for one in page.messages] == [None]
+    cursor = page.cursor
+    for _ in range(5):  # until the overlap shows it no more
+        x.clock.on(minutes=10)
+        x.mention("下一条")
+        cursor = account.poll("mentions", cursor).cursor
+    assert [one.text for one in account.poll("mentions", cursor).messages] == ["@lumo 下一条"]
+    x.clock.on(minutes=90)
+    told = [one for one in account.poll("mentions", cursor).messages if one.text == "@lumo 在吗"]
+    assert [one.author and one.author.name for one in told] == ["安妮"]
+    assert told[0].native_id == page.messages[0].native_id
 
 
 def test_who_has_no_profile_is_not_asked_for_again_that_day(x: Place) -> None:
