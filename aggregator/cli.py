@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from aggregator import cli_conversation, cli_report, cli_rules, cli_store
+from aggregator import cli_conversation, cli_report, cli_rules, cli_silence, cli_store
 from aggregator.arguments import LintFormat, lines_of, settings_of, shipped
 from aggregator.errors import SettingsError, Unavailable
 
@@ -31,6 +31,7 @@ app.add_typer(rules_app, name="rules")
 app.add_typer(cli_report.app)
 app.add_typer(cli_store.app)
 app.add_typer(cli_conversation.app, name="conversation")
+app.add_typer(cli_silence.app, name="silence")
 app.add_typer(cli_rules.verbs)
 
 

@@ -52,15 +52,18 @@ def status(
     from aggregator.app import platform_of
     from aggregator.now import utc_now
     from aggregator.sla.zone import zone_named
-    from aggregator.status import print_status, rules_state, with_health
+    from aggregator.status import print_status, rules_state, told_later, with_health
     from storage.history import status_rows
+    from storage.holds import held_back
     from storage.rules import held, in_force
+    from storage.silences import silences
 
     with opened(context) as (settings, db):
         now = utc_now()
         with db.read() as conn:
             rows = status_rows(conn, now)
             version, waiting = in_force(conn), held(conn)
+            silent, back = silences(conn), held_back(conn)
         state = with_health(
             rows,
             accounts={
@@ -71,6 +74,7 @@ def status(
             staged=settings.sandbox,
         )
         state["rules"] = rules_state(version, waiting)
+        state |= told_later(silent, back, now)
     if as_json:
         typer.echo(json.dumps(state, ensure_ascii=False, indent=2))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -14,30 +13,30 @@ import structlog
 
 from aggregator.destinations.base import Finds
 from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
+from aggregator.holds import GONE, Holds
 from aggregator.leases import Leases
 from aggregator.metrics import Metrics
 from aggregator.model import Delivery, Notice, NoticeKind, Receipt
 from aggregator.notices import Notices
 from aggregator.ops import Ops, in_words
+from aggregator.pace import BATCH, Rate, backoff
 from aggregator.triage.ruleset import Ruleset
-from storage.engine import Database
+from storage.engine import Connection, Database
+from storage.holds import told_meanwhile
 from storage.leases import Fence, LeaseLost
 from storage.outbox import claim, destination_state, finish, next_due, pause
 
-BATCH = 10
-DIGESTS = 500  # so many conversations are told of in one digest
+DIGESTS = 5000  # so many conversations are told of in one digest
 HOLD_S = (
     1.0  # what was claimed and has not gone out by then goes back: something more urgent may wait
 )
 IDLE_S = 5.0
 MAX_ATTEMPTS = 12  # over most of an hour; then it is dead, if its destination took others meanwhile
 GIVEN_UP = timedelta(days=3)  # dead, even where the destination has taken nothing since
-BACKOFF = (timedelta(seconds=2), timedelta(minutes=15))
 DOWN = 3  # failures in a row after which the destination itself counts as down
 LOOK_AGAIN = timedelta(minutes=1)  # at the latest, where a destination is down
 REAUTHORISE = timedelta(minutes=5)
 LONGEST_WAIT_S = 86400.0
-GONE = "there is nothing left to tell"
 
 log = structlog.get_logger()
 
@@ -65,7 +64,7 @@ class Sender(threading.Thread):
         super().__init__(name=f"sender-{name}", daemon=True)
         self.destination_name = name
         self._destination = destination
-        self._rate = _Rate(per_minute, monotonic)
+        self._rate = Rate(per_minute, monotonic)
         self._db = db
         self._leases = leases
         self._now = now
@@ -75,6 +74,9 @@ class Sender(threading.Thread):
         self._monotonic = monotonic
         self._notices = Notices(
             destination=name, language=language, timezone=timezone, db=db, rules=rules, now=now
+        )
+        self._holds = Holds(
+            destination=name, timezone=timezone, db=db, rules=rules, now=now, metrics=metrics
         )
         self._wake = threading.Event()
         self.stopping = threading.Event()
@@ -122,6 +124,11 @@ class Sender(threading.Thread):
         if fence is None:
             return self._idle_s
         now = self._now()
+        try:
+            self._holds.settle(fence)
+        except LeaseLost:
+            self._leases.lost(fence)
+            return 0.0
         with self._db.read() as conn:
             state = destination_state(conn, name)
             due_at = next_due(conn, name)
@@ -138,7 +145,7 @@ class Sender(threading.Thread):
             batch = self._claim(fence, min(BATCH, allowed))
             if not batch:
                 return 1.0
-            self._send_all(fence, batch)
+            self._send_all(fence, self._holds.passed(fence, batch))
         except LeaseLost:
             self._leases.lost(fence)
         return 0.0
@@ -207,7 +214,8 @@ class Sender(threading.Thread):
             # The notice that arrived may have been one without these: rather twice than never.
             self._put_back(fence, along, None)
             along = ()
-        self._sent(fence, delivery, along, got, found=found is not None)
+        edit = notice.kind is NoticeKind.CARD and notice.earlier is not None
+        self._sent(fence, delivery, along, got, found=found is not None, edit=edit)
         return None
 
     def _find(self, notice: Notice) -> Receipt | None:
@@ -228,19 +236,20 @@ class Sender(threading.Thread):
         got: Receipt,
         *,
         found: bool,
+        edit: bool,
     ) -> None:
         name, now = self.destination_name, self._now()
         told_in = f"told in the digest {delivery.id}"
         self._failed_in_row = 0
-        self._db.write(
-            lambda conn: finish(
-                conn,
-                fence=fence,
-                now=now,
-                sent=[(delivery.id, got)],
-                skipped=[(other.id, told_in) for other in along],
-            )
-        )
+        rows = () if edit else (delivery, *along)  # an edit pages nobody
+        about = {row.conversation_id for row in rows if row.conversation_id is not None}
+
+        def unit(conn: Connection) -> None:
+            skipped = [(other.id, told_in) for other in along]
+            finish(conn, fence=fence, now=now, sent=[(delivery.id, got)], skipped=skipped)
+            told_meanwhile(conn, name, about, delivery.id)
+
+        self._db.write(unit)
         self._metrics.deliveries.labels(name, "sent").inc()
         delay_s = (now - delivery.created_at).total_seconds()
         self._metrics.delivery_seconds.labels(name).observe(max(delay_s, 0.0))
@@ -274,11 +283,11 @@ class Sender(threading.Thread):
             self._dead(fence, [delivery], reason)
             return None
         unsure = delivery.unsure or (isinstance(error, Unavailable) and error.maybe_done)
-        retry_at, pause_until = now + _backoff(delivery.attempts), None
+        retry_at, pause_until = now + backoff(delivery.attempts), None
         if isinstance(error, Unavailable):
             self._failed_in_row += 1
             if self._failed_in_row >= DOWN:
-                pause_until = now + min(_backoff(self._failed_in_row), LOOK_AGAIN)
+                pause_until = now + min(backoff(self._failed_in_row), LOOK_AGAIN)
                 retry_at = min(retry_at, pause_until)
         rows = [(delivery.id, retry_at, reason, unsure)]
         rows += [(other.id, retry_at, reason, other.unsure or unsure) for other in along]
@@ -357,37 +366,3 @@ class Sender(threading.Thread):
         ]
         if rows:
             self._db.write(lambda conn: finish(conn, fence=fence, now=now, put_back=rows))
-
-
-class _Rate:
-    """At most `per_minute` calls in any minute, by the monotonic clock; exact, since one sender sends."""
-
-    def __init__(self, per_minute: int | None, monotonic: Callable[[], float]) -> None:
-        self._limit = per_minute
-        self._monotonic = monotonic
-        self._calls: deque[float] = deque()
-
-    def allowed(self) -> int:
-        """How many calls may be made now."""
-        if self._limit is None:
-            return BATCH
-        self._forget()
-        return self._limit - len(self._calls)
-
-    def wait_s(self) -> float:
-        """Until one more may be made."""
-        return max(self._calls[0] + 60.0 - self._monotonic(), 0.01) if self._calls else 0.01
-
-    def spend(self) -> None:
-        if self._limit is not None:
-            self._calls.append(self._monotonic())
-
-    def _forget(self) -> None:
-        while self._calls and self._calls[0] + 60.0 <= self._monotonic():
-            self._calls.popleft()
-
-
-def _backoff(attempts: int) -> timedelta:
-    first, last = BACKOFF
-    wait: timedelta = min(first * (1 << min(attempts - 1, 12)), last)
-    return wait * random.uniform(0.75, 1.25)

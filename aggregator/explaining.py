@@ -178,14 +178,15 @@ def _told(out: Console, decision: Mapping[str, Any], zone: ZoneInfo) -> None:
         words = {
             "sent": f"sent {when(row['sent_at'], zone)}",
             "pending": "waits to be sent",
-            "held": "held back",
-            "skipped": "not needed",
+            "held": f"held back since {when(row['created_at'], zone)}",
+            "skipped": "not told by itself" if row.get("held_by") else "not needed",
             "dead": f"given up after {row['attempts']} attempts",
         }[row["state"]]
         if row["state"] == "pending" and row["attempts"]:
             words += f", {row['attempts']} attempts so far"
         reason = f": {one_line(row['reason'])}" if row["reason"] else ""
-        out.print(Text(f"told: {row['destination']} {row['kind']} ({row['id']}) {words}{reason}"))
+        kind = f"{row['kind']} {row['step']}" if row.get("step") else row["kind"]
+        out.print(Text(f"told: {row['destination']} {kind} ({row['id']}) {words}{reason}"))
 
 
 def _section(out: Console, head: str, lines: Iterable[str]) -> None:

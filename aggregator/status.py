@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from rich.text import Text
 
 from aggregator.destinations.escape import one_line
+from aggregator.model import Silence
 from aggregator.terminal import console, table, when
 from storage.rules import Held
 from storage.sql import rfc3339
@@ -107,6 +108,27 @@ def rules_state(version: str | None, held: Held | None) -> dict[str, Any]:
     return {"version": version, "held": waiting}
 
 
+def told_later(
+    silences: Collection[Silence], held: Mapping[str, int], now: datetime
+) -> dict[str, Any]:
+    """`silences` that are not over, and how many notices each destination is not to hear just now."""
+    return {
+        "silences": [
+            {
+                "id": str(one.id),
+                "matchers": {name: list(values) for name, values in one.matchers.items()},
+                "until": None if one.until is None else rfc3339(one.until),
+                "interval": one.interval,
+                "by": one.by,
+                "why": one.why,
+            }
+            for one in silences
+            if not one.over(now)
+        ],
+        "held_back": dict(held),
+    }
+
+
 def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> None:
     """For a person: times in `zone`, or as how long ago."""
     out = console()
@@ -144,6 +166,15 @@ def print_status(status: Mapping[str, Any], now: datetime, zone: ZoneInfo) -> No
         f"{backlog['dead']} dead"
         + (": inboxd deliveries list --state dead" if backlog["dead"] else "")
     )
+    if back := status.get("held_back"):
+        names = ", ".join(f"{count} for {name}" for name, count in sorted(back.items()))
+        out.print(f"held back: {names}: inboxd deliveries list --state held")
+    for one in status.get("silences", ()):
+        words = " ".join(f"{name}={','.join(values)}" for name, values in one["matchers"].items())
+        at = f" at {one['interval']}" if one["interval"] else ""
+        end = f" until {when(one['until'], zone)}" if one["until"] else ""
+        said = f"silence {one['id']}: {words}{at}{end}, by {one['by']}: {one['why']}"
+        out.print(Text(one_line(said), style="yellow"), soft_wrap=True)
     rules = status.get("rules") or {"version": None, "held": None}
     out.print(f"rules: {rules['version'] or 'none in force yet'}")
     if held := rules["held"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, func, or_, select
 
-from aggregator.model import Correction, Direction, Priority, corrected
+from aggregator.model import Correction, Direction, Priority, Rung, corrected
 from storage.corrections import corrections_of
 from storage.engine import Database
 from storage.leases import Fence, check
@@ -164,7 +164,7 @@ def message_decision(connection: Connection, message_id: int) -> Line | None:
         "conversation_labels": list(unwords(about.labels)) if about else [],
         "route": list(unwords(about.routes)) if about else [],
         "standing": standing(connection, about) if about else None,
-        "deliveries": [_delivery(one) for one in told],
+        "deliveries": [_told(one) for one in told],
     }
 
 
@@ -337,6 +337,13 @@ def _delivery(row: Row[Any]) -> Line:
         "external_id": row.external_id,
         "reason": row.reason,
     }
+
+
+def _told(row: Row[Any]) -> Line:
+    """With `step`, the step of a ladder that it tells (as `first_response 50%`), and what holds or held it."""
+    rung = Rung.of_json(row.text) if row.text and row.key.startswith("rung:") else None
+    step = None if rung is None else f"{rung.clock} {rung.level}"
+    return {**_delivery(row), "step": step, "held_by": row.held_by}
 
 
 def _gap(row: Row[Any]) -> Line:

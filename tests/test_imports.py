@@ -27,6 +27,9 @@ EDGE = {
             "notices",
             "leases",
             "metrics",
+            "filters",
+            "holds",
+            "pace",
             "ops",
             "ruling",
         )
@@ -78,6 +81,9 @@ MAY: dict[str, set[str]] = {
     "aggregator.threads": DECIDING,
     "aggregator.telling": DECIDING | {"aggregator.threads"},
     "aggregator.rungs": DECIDING,
+    "aggregator.filters": DECIDING,
+    "aggregator.pace": set(),
+    "aggregator.holds": EDGE,
     "aggregator.rechecking": DECIDING | {"aggregator.yamltext"},
     "aggregator.readings": {"aggregator.model"},
     "aggregator.intake": DECIDING
@@ -112,6 +118,8 @@ DOORS = {
             "cli_store",
             "cli_report",
             "cli_conversation",
+            "cli_silence",
+            "silencing",
             "__main__",
             "arguments",
             "running",

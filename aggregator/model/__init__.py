@@ -20,6 +20,7 @@ from aggregator.model.message import (
     ReplyWindow,
 )
 from aggregator.model.notice import Card, Notice, Receipt, Rung, Said
+from aggregator.model.silence import Silence
 from aggregator.model.stored import (
     Act,
     Aim,
@@ -81,6 +82,7 @@ __all__ = [
     "Rung",
     "Said",
     "Seen",
+    "Silence",
     "StoredMessage",
     "Verdict",
     "Version",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+MINUTE = timedelta(minutes=1)
+LOOKED_AHEAD = 8 * 24 * 60  # minutes: a week, and the hours that clock changes move
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +32,12 @@ class Interval:
         if minute >= self.begins:
             return today in self.days
         return minute < self.ends and (today - 1) % 7 in self.days
+
+    def until(self, at: datetime) -> datetime | None:
+        """The first whole minute after `at` that it does not cover; None where it goes on for a week or more."""
+        minute = at.replace(second=0, microsecond=0)
+        for _ in range(LOOKED_AHEAD):
+            minute += MINUTE
+            if not self.covers(minute):
+                return minute
+        return None

@@ -17,7 +17,6 @@ from aggregator.triage.schema import RouteFile, RouteNode
 from aggregator.yamltext import Loc
 
 OPS = "ops"  # the daemon's own voice; customers' messages do not go there by default
-NO_EFFECT = "no-effect"
 Compiled = tuple[tuple[RouteRule, ...], tuple[Example, ...]]
 
 
@@ -87,10 +86,6 @@ def check_escalations(parsed: Parsed, destinations: Collection[str] | None, note
                     notes.error(parsed, loc, "unknown-destination", said)
 
 
-def _without(key: str) -> str:
-    return f"{key} is read and checked, but has no effect in this version; nothing is told by it"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
     parsed: Parsed
@@ -107,8 +102,6 @@ class _Check:
                 said = f"no rule gives the label {label}; {_near(label, self.labels)}"
                 where = (*loc, "when", "labels", at)
                 self.notes.warn(self.parsed, where, "unknown-label", said)
-        if node.quiet in self.targets.intervals:
-            self.notes.warn(self.parsed, (*loc, "quiet"), NO_EFFECT, _without("quiet"), key=True)
         to = tuple(one for at, one in enumerate(node.to) if self._goes((*loc, "to", at), one))
         route = Route(
             node.id,
