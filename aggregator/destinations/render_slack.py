@@ -232,9 +232,8 @@ def _digest(notice: Notice) -> Shown:
     language = notice.language
     count = max(notice.count, len(notice.digest))
     title = f"🗂️ {say(language, 'digest')} · {say(language, 'conversations', count=count)}"
-    ranked = sorted(
-        notice.digest, key=lambda card: (card.conversation.priority, card.conversation.opened_at)
-    )
+    # Of the same priority as they come: by deadline.
+    ranked = sorted(notice.digest, key=lambda card: card.conversation.priority)
     lines = [_digest_line(card, language) for card in ranked]
     if count > len(lines):
         lines.append("_" + say(language, "more", count=count - len(lines)) + "_")

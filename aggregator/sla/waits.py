@@ -117,7 +117,8 @@ def waits(entries: Sequence[Entry], ends: Sequence[End]) -> list[Wait]:
                 waiting.remove(entry)
         else:
             if waiting:
-                found.append(Wait(kind, waiting[0], at, entry, end and end.reason, end))
+                reason = None if end is None else end.reason
+                found.append(Wait(kind, waiting[0], at, entry, reason, end))
             waiting.clear()
             answered = answered or (asked and what is _What.ANSWERED)
     if waiting:
