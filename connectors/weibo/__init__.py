@@ -157,9 +157,11 @@ class Weibo:
         page = self._lists.poll(stream, cursor)
         if page.cursor != cursor:
             self._health.saw(stream)
+        messages = self._windows.on(page.messages)
         if self.pushed:
-            self._profiles.saw(page.messages)
-        return replace(page, messages=self._windows.on(page.messages))
+            self._profiles.saw(messages)
+            messages += self.read(self._profiles.asked()).messages
+        return replace(page, messages=messages)
 
     def backfill(self, stream: str, cursor: str | None) -> Page:
         """One page of what a list still shows of the past. Raises RateLimited while that has to wait."""
@@ -177,23 +179,20 @@ class Weibo:
         return accepted(self._secret, request, stream=_DIRECT)
 
     def read(self, raw: Sequence[bytes]) -> Page:
-        """A push that only tells of a mention wakes the list that holds it.
-
-        Raises Unavailable while it is worth waiting for the name of who wrote.
-        """
-        messages: list[Message] = []
+        """A push that only tells of a mention wakes the list that holds it."""
+        messages: list[tuple[Message, bytes]] = []
         calls: list[Mentioned] = []
         for one in raw:
             found = direct(one, uid=self._options.uid)
             if isinstance(found, Message):
-                messages.append(found)
+                messages.append((found, one))
             elif found is not None:
                 calls.append(found)
         self._windows.note(calls)
         wake = dict.fromkeys(one.stream for one in calls)
         for stream in wake:
             self._planner.wake(stream)
-        return Page(tuple(self._profiles.put(messages)), None, wake=tuple(wake))
+        return Page(tuple(self._profiles.named(messages)), None, wake=tuple(wake))
 
     # --- answers --------------------------------------------------------------------------------
 

@@ -1,56 +1,47 @@
 """Who writes us direct messages: a push has the number of an account only, users/show its name.
 
+A message is stored at once, with the name if it is known; else it is read again once somebody said it.
 Page: https://open.weibo.com/wiki/2/users/show
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from aggregator.errors import RateLimited, Rejected, Unauthorized, Unavailable
+from aggregator.errors import Rejected, Unauthorized, Unavailable
 from aggregator.model import Author, Direction, Kind, Message
 from connectors.base import Keep, Now
-from connectors.payload import mapping
+from connectors.payload import items, mapping
 from connectors.weibo.api import NO_USER, Api, Refused
 from connectors.weibo.messages import author
 from connectors.weibo.share import Share
 
 FRESH_S = 7 * 86_400
+AGAIN_S = 300.0
 MOST_KEPT = 500
-MOST_ASKED = 5  # people in one reading: whoever reads on is waited for
-PATIENCE = 2
-SHORT_S = 60.0
-_ROW = "people"
+MOST_WAITING, MOST_BODY = 20, 4096  # messages, characters: what waits for a name is in one row
+_PEOPLE, _WAITING = "people", "nameless"
+_RACES = 20
 
 
 class Profiles:
-    """Names, followers and verification, for a week; lists bring them along, and other people are asked for.
-
-    `share` and `allowed` take a call. A message waits for a name twice, not longer, and not at all where
-    no call is left: then it has the number, and the next one may have more.
-    """
+    """Names, followers and verification, for a week. `share` and `allowed` take a call of the day's."""
 
     def __init__(
-        self,
-        api: Api,
-        *,
-        share: Share,
-        allowed: Callable[[], bool],
-        keep: Keep,
-        now: Now,
+        self, api: Api, *, share: Share, allowed: Callable[[], bool], keep: Keep, now: Now
     ) -> None:
         self._api = api
         self._share = share
         self._allowed = allowed
         self._keep = keep
         self._now = now
-        self._waited = 0
+        self._not_before = 0.0
 
     def saw(self, messages: Iterable[Message]) -> None:
-        """Remember whom a list showed."""
+        """Remember whom a list showed: they need not be asked for."""
         people = {
             one.author.native_id: one.author
             for one in messages
@@ -58,109 +49,113 @@ class Profiles:
         }
         if not people:
             return
-        old, now = self._keep.get(_ROW), self._now().timestamp()
-        row = _Row.read(old)
-        # What is known is written anew when it changed, or once a day: not with each page.
+        known, now = self._people(), self._now().timestamp()
+        # Written anew when it changed, or once a day: not with each page.
         fresh = {
             uid: who
             for uid, who in people.items()
-            if row.people.get(uid) is None
-            or _author(uid, row.people[uid]) != who
-            or now - _at(row.people[uid]) > FRESH_S / 7
+            if uid not in known or _who(uid, known[uid]) != who or now - _at(known[uid]) > 86_400
         }
         if fresh:
-            row.put(fresh, now)
-            self._keep.swap(
-                _ROW, old, row.told()
-            )  # lost to another: it is seen again, or asked for
+            self._remember(fresh)
 
-    def put(self, messages: Sequence[Message]) -> list[Message]:
-        """The direct messages, with who wrote them. Raises Unavailable while it is worth waiting."""
-        if not any(_nameless(one) for one in messages):
-            return list(messages)
-        old, now = self._keep.get(_ROW), self._now().timestamp()
-        row = _Row.read(old)
-        wanted = dict.fromkeys(
-            one.author.native_id for one in messages if _nameless(one) and one.author
-        )
-        asked: dict[str, Author] = {}
-        for uid in wanted:
-            if uid is None or now - _at(row.people.get(uid)) <= FRESH_S:
+    def named(self, pushed: Iterable[tuple[Message, bytes]]) -> list[Message]:
+        """The messages, with who wrote them where that is known. The others wait (`asked`)."""
+        known, now = self._people(), self._now().timestamp()
+        told, waiting = [], []
+        for message, body in pushed:
+            uid = _nameless(message)
+            if uid is not None and now - _at(known.get(uid)) <= FRESH_S:
+                told.append(replace(message, author=_who(uid, known[uid])))
                 continue
-            if len(asked) >= MOST_ASKED or not self._share.take() or not self._allowed():
-                break
-            found = self._ask(uid)
-            if found is None:
-                break
-            asked[uid] = found
-        if asked:
-            row.put(asked, now)
-            self._keep.swap(_ROW, old, row.told())
-        return [_named(one, row) if _nameless(one) else one for one in messages]
+            told.append(message)
+            if uid is not None:
+                waiting.append([uid, body.decode("utf-8", "replace")])
+        if waiting:
+            self._wait(lambda old: [*old, *waiting])
+        return told
+
+    def asked(self) -> list[bytes]:
+        """One call, where somebody's name is waited for: what they sent, to be read again with it."""
+        waiting, now = self._waiting(), self._now().timestamp()
+        if not waiting or now < self._not_before:
+            return []
+        uid = waiting[-1][0]  # the newest first: that card is being looked at
+        if now - _at(self._people().get(uid)) > FRESH_S:
+            if not (self._share.take() and self._allowed()):
+                self._not_before = now + AGAIN_S
+                return []
+            who = self._ask(uid)
+            if who is None:
+                return []
+            self._remember({uid: who})
+        self._wait(lambda old: [one for one in old if one[0] != uid])
+        return [body.encode() for of, body in waiting if of == uid]
 
     def _ask(self, uid: str) -> Author | None:
-        """Who `uid` is; only the number where there is no such account any more. None: nobody can be asked."""
+        """Who `uid` is; only the number where there is no such account any more. None: it was not told."""
         try:
             found = author(self._api.get("users/show", {"uid": uid}))
-        except Unavailable as error:
-            short = not isinstance(error, RateLimited) or error.retry_after_s <= SHORT_S
-            if short and self._waited < PATIENCE:
-                self._waited += 1
-                raise
-            return None  # the message matters more
         except Refused as error:
             if error.code == NO_USER:
                 return Author(uid)
             self._share.close()  # not allowed
             return None
-        except (Unauthorized, Rejected):
+        except (Unavailable, Unauthorized, Rejected):
+            self._not_before = self._now().timestamp() + AGAIN_S
             return None
-        self._waited = 0
         return Author(uid) if found is None else replace(found, native_id=uid)
 
+    # --- rows -----------------------------------------------------------------------------------
 
-class _Row:
-    """The row in the Keep: uid → [name, followers, verified, Unix seconds]."""
+    def _people(self) -> dict[str, list[Any]]:
+        """uid → [name, followers, verified, Unix seconds]."""
+        return _entries(self._keep.get(_PEOPLE))
 
-    def __init__(self, people: dict[str, list[Any]]) -> None:
-        self.people = people
+    def _remember(self, people: Mapping[str, Author]) -> None:
+        """Lost where another is faster: they are seen again, or asked for."""
+        old, at = self._keep.get(_PEOPLE), int(self._now().timestamp())
+        more = {uid: [who.name, who.followers, who.verified, at] for uid, who in people.items()}
+        newest = sorted((_entries(old) | more).items(), key=lambda pair: -_at(pair[1]))[:MOST_KEPT]
+        self._keep.swap(_PEOPLE, old, json.dumps(dict(newest), ensure_ascii=False))
 
-    @classmethod
-    def read(cls, text: str | None) -> _Row:
-        try:
-            told = mapping(json.loads(text or "{}"))
-        except ValueError:
-            told = {}
-        return cls(
-            {
-                uid: entry
-                for uid, entry in told.items()
-                if isinstance(entry, list) and len(entry) == 4
-            }
-        )
+    def _waiting(self) -> list[list[str]]:
+        return _bodies(self._keep.get(_WAITING))
 
-    def told(self) -> str:
-        newest = dict(sorted(self.people.items(), key=lambda pair: -_at(pair[1]))[:MOST_KEPT])
-        return json.dumps(newest, ensure_ascii=False)
-
-    def put(self, people: dict[Any, Author], now: float) -> None:
-        for uid, who in people.items():
-            self.people[uid] = [who.name, who.followers, who.verified, int(now)]
+    def _wait(self, change: Callable[[list[list[str]]], list[list[str]]]) -> None:
+        for _ in range(_RACES):
+            old = self._keep.get(_WAITING)
+            row = [one for one in change(_bodies(old)) if len(one[1]) <= MOST_BODY][-MOST_WAITING:]
+            if self._keep.swap(_WAITING, old, json.dumps(row) if row else None):
+                return
 
 
-def _nameless(message: Message) -> bool:
+def _nameless(message: Message) -> str | None:
+    """The number of the customer who wrote it, if that is all that is known."""
     who = message.author
-    inbound = message.direction is Direction.INBOUND
-    return inbound and message.kind is Kind.DIRECT_MESSAGE and who is not None and who.name is None
+    if who is None or who.name is not None or message.direction is not Direction.INBOUND:
+        return None
+    return who.native_id if message.kind is Kind.DIRECT_MESSAGE else None
 
 
-def _named(message: Message, row: _Row) -> Message:
-    uid = message.author.native_id if message.author else None
-    entry = row.people.get(uid or "")
-    return message if uid is None or entry is None else replace(message, author=_author(uid, entry))
+def _entries(text: str | None) -> dict[str, list[Any]]:
+    try:
+        told = mapping(json.loads(text or "{}"))
+    except ValueError:
+        return {}
+    return {uid: one for uid, one in told.items() if isinstance(one, list) and len(one) == 4}
 
 
-def _author(uid: str, entry: list[Any]) -> Author:
+def _bodies(text: str | None) -> list[list[str]]:
+    try:
+        told = items(json.loads(text or "[]"))
+    except ValueError:
+        return []
+    pairs = (one for one in told if isinstance(one, list) and len(one) == 2)
+    return [one for one in pairs if all(isinstance(part, str) for part in one)]
+
+
+def _who(uid: str, entry: list[Any]) -> Author:
     called, followers, verified, _ = entry
     return Author(
         native_id=uid,

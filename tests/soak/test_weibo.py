@@ -46,7 +46,7 @@ def seen_of(soaked: Soaked, day: WeiboDay) -> Callable[[Truth], Truth]:
 
 
 @pytest.mark.parametrize("tier", ["open", "commercial"])
-@pytest.mark.parametrize("seed", seeds(5))
+@pytest.mark.parametrize("seed", seeds(6))
 def test_a_day_on_weibo_comes_back_as_it_was(db_url: str, seed: int, tier: str) -> None:
     day = WeiboDay(seed, tier)
     soaked = soak(
@@ -65,7 +65,7 @@ def test_a_day_on_weibo_comes_back_as_it_was(db_url: str, seed: int, tier: str) 
     assert max(Counter(f"{at:%d %H}" for at in metered).values()) <= 15_000
     happened = {what for what, times in day.did.items() if times}
     codes = {*map(str, (*BRIEF, *LASTING, *AUTH, *(code for _, code in TILL_MIDNIGHT)))}
-    assert len(codes & happened) >= (30 if tier == "commercial" else 15)
+    assert len(codes & happened) >= (30 if tier == "commercial" else 8)
     assert set(DEEDS.split()) <= happened
     assert day.did["cut short"] <= day.did["long"] / 2
     assert set(soaked.stops) >= {"stop", "kill_before", "kill_after"}
