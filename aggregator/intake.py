@@ -263,8 +263,8 @@ class _Intake:
     def _answered(self, message: Message, at: datetime) -> Draft | None:
         """The conversation that a message of ours answers, if it is known already.
 
-        That of the message it replies to; else the open one with that person, or the only open one under
-        its root, unless that began after we wrote.
+        That of the message it replies to; else the open one with that person, or the only open one under its root
+        (not for an answer to what has not come yet: it waits), unless that began after we wrote.
         """
         if message.root == message.native_id:
             return None  # a post of our own: it opens the thread that others answer in
@@ -274,6 +274,8 @@ class _Intake:
                 return draft
         if message.person is not None:
             draft = self.open.get(conversation_key(message))
+        elif message.reply_to not in (None, message.root):
+            draft = None
         else:
             under = [one for one in self.open.values() if one.conversation.root == message.root]
             draft = under[0] if message.root is not None and len(under) == 1 else None
