@@ -40,6 +40,7 @@ class Deeds:
         self.nodes: dict[str, Any] = {}
         self.did: Counter[str] = Counter()
         self.fleeting: set[str] = set()
+        self.before: dict[str, set[str | None]] = {}  # by label: what it said before it was edited
         self.lossy = True
         self.seen: Collection[str] = ()
         self.compared = ""
@@ -203,6 +204,7 @@ class Deeds:
             self.page.withdraw(letter, at)
         elif truth.edited_at is None:
             self.did["edit of a message"] += 1
+            self.before.setdefault(label, set()).add(truth.text)
             self.page.change(letter, "改：" + self.words(), at)
             self.told[label] = replace(truth, text=letter.message, edited_at=at)
 
@@ -233,6 +235,7 @@ class Deeds:
             self.told[label] = replace(truth, deleted=hidden)
         elif luck < 0.65:
             self.did["edit"] += 1
+            self.before.setdefault(label, set()).add(truth.text)
             self.page.change(node, "改：" + self.words(), at)
             self.told[label] = replace(truth, text=node.message, edited_at=at)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,10 @@ def test_a_day_on_facebook_comes_back_as_it_was(db_url: str, seed: int) -> None:
     soaked = soak(day, db_url, connector="facebook", seed=seed, options=OPTIONS, every_s=900.0)
     rows = [{**row, "account": f"{row['platform']}_demo"} for row in soaked.messages]
     told = {(row["kind"], row["native_id"]): row for row in rows}
-    hold(replace(soaked, messages=rows), visible=lambda truth: _as_told(truth, told))
+    hold(
+        replace(soaked, messages=rows),
+        visible=lambda truth: _as_told(truth, told, day.deeds.before.get(truth.label, ())),
+    )
     _hold_limits(day)
     for what in ("token", "muted", "block", "flood", "instagram flood", "headers", "quota"):
         assert day.did[what], f"no {what} on this day"
@@ -42,21 +45,29 @@ def test_a_day_on_facebook_comes_back_as_it_was(db_url: str, seed: int) -> None:
         assert day.did[what], f"no {what} on this day"
 
 
-def _as_told(truth: Truth, rows: Mapping[tuple[str, str], Mapping[str, Any]]) -> Truth:
-    """A list tells that something was edited, not when: then it is when we noticed, or nothing.
+def _as_told(
+    truth: Truth, rows: Mapping[tuple[str, str], Mapping[str, Any]], before: Collection[str | None]
+) -> Truth:
+    """What Facebook ever tells: of an edit in a list not when it was; then it is when we noticed, or nothing.
 
-    And only lists tell names and links: of a message that was unsent before one was read, nobody does.
+    And of what is gone again before a list was read, names, links and what hung on it are told by nobody, nor
+    the words of an edit whose webhook got lost.
     """
     row = rows.get((truth.kind, truth.native_id))
-    if row is not None and truth.kind == "direct_message" and truth.deleted and not row["url"]:
-        return replace(truth, url=None, edited_at=None, author={**truth.author, "name": None})
-    if row is None or truth.edited_at is None:
+    if row is None:
         return truth
-    if row["edited_at"] is None:
-        return replace(truth, edited_at=None)
-    edited_at = datetime.fromisoformat(row["edited_at"])
-    noticed = truth.edited_at - LAG <= edited_at <= truth.edited_at + LATE
-    return replace(truth, edited_at=edited_at) if noticed else truth
+    edited_at = datetime.fromisoformat(row["edited_at"]) if row["edited_at"] else None
+    if truth.edited_at is not None and (
+        edited_at is None or truth.edited_at - LAG <= edited_at <= truth.edited_at + LATE
+    ):
+        truth = replace(truth, edited_at=edited_at)
+    if not truth.deleted:
+        return truth
+    if not row["url"]:
+        truth = replace(truth, url=None, author={**truth.author, "name": None})
+    if not row["attachments"]:
+        truth = replace(truth, attachments=())
+    return replace(truth, text=row["text"]) if row["text"] in before else truth
 
 
 def _hold_limits(day: FacebookDay) -> None:
