@@ -269,6 +269,18 @@ def test_an_answer_without_an_address_is_not_guessed_between_two(rules: Ruleset)
     assert second.messages == ()
 
 
+def test_an_answer_to_what_has_not_come_yet_joins_nobody_else_under_the_root(
+    rules: Ruleset,
+) -> None:
+    first = on(rules, message("m1", "还没发货", root="p1"))
+    early = on(rules, ours("a1", "抱歉", minute=3, reply_to="m2", root="p1"), known=after(first))
+    assert early.messages[0].conversation_id is None
+    late = on(rules, message("m2", "多少钱？", root="p1", who="c2"), known=after(early))
+    [conversation] = late.conversations
+    assert conversation.id != first.conversations[0].id
+    assert late.adopted == {early.messages[0].id: conversation.id}
+
+
 def test_an_idle_public_conversation_is_closed_and_a_new_one_begins(rules: Ruleset) -> None:
     first = on(rules, message("m1", "你好", root="p1"))
     later = NOON + timedelta(days=8)
