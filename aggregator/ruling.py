@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
@@ -70,6 +71,9 @@ class Ruling:
     def _report(self) -> None:
         rules, problems = self.book.current, self.book.problems
         if rules.version != self._saved:
+            # A ruleset is a hundred thousand objects that stay: a collection that looks through them in the
+            # middle of a page would hold every thread up for tens of milliseconds.
+            gc.freeze()
             self._db.write(
                 lambda conn: save_version(conn, rules.version, rules.sources, self._now())
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from aggregator.sla.policy import Targets
@@ -80,6 +81,7 @@ def compile_files(
         for at, node in enumerate(content.rules):
             build.add(parsed, ("rules", at), node)
     lists.unused()
+    lists.nested(chain.from_iterable(build.slots), chain.from_iterable(build.exacts))
     route_file = next(iter(_of(files, RouteFile)), None)
     routes, route_examples = compile_routes(
         route_file,

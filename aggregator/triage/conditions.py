@@ -9,11 +9,8 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
-import numpy as np
-
 from aggregator.model import Author, Kind
 from aggregator.sla.calendar import BusinessCalendar
-from aggregator.triage.negation import Spans
 from aggregator.triage.reading import Reading
 from aggregator.triage.scan import Cover, Found, Hit
 
@@ -157,7 +154,7 @@ def evidence(condition: Condition, reading: Reading, found: Found) -> Evidence |
         return None
     if not rows:
         return _ALWAYS
-    if words.part != "all" and not (words.part == "own" and reading.own_only):
+    if words.part != "own" or not reading.own_only:
         rows = [in_part(words, reading, row) for row in rows]
     if words.mask is not None and words.mask in found:
         masks = Cover(found[words.mask])
@@ -192,7 +189,9 @@ def _flat(rows: Sequence[Sequence[Hit]]) -> tuple[Hit, ...]:
 
 def in_part(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit]:
     """The hits in the rule's part: own words, quoted ones, or all."""
-    if words.part == "all" or (words.part == "own" and reading.own_only):
+    if words.part == "all" or not hits:
+        return hits
+    if words.part == "own" and hits[-1].end <= reading.own_end:  # the last to end
         return hits
     return [one for one in hits if reading.part(one.start) == words.part]
 
@@ -200,13 +199,12 @@ def in_part(words: Words, reading: Reading, hits: Sequence[Hit]) -> Sequence[Hit
 def negated(words: Words, hits: Sequence[Sequence[Hit]], reading: Reading) -> frozenset[Hit]:
     if words.negation == "ignore":
         return _NOBODY
-    flat = [one for row in hits for one in row]
-    negators = reading.negators
-    if negators is None or not flat:
+    negation = reading.negation
+    if negation is None:
         return _NOBODY
-    spans = Spans(np.array([one.start for one in flat]), np.array([one.end for one in flat]))
-    denied = negators.deny(spans.starts, np.zeros(len(flat), np.bool_), spans)
-    return frozenset([one for one, no in zip(flat, denied.tolist(), strict=True) if no])
+    flat = {one for row in hits for one in row}
+    others = Cover(flat)
+    return frozenset([one for one in flat if negation.denies(one.start, others)])
 
 
 def enough(group: Group, hits: Sequence[Hit]) -> bool:

@@ -111,11 +111,18 @@ class Folded:
         np.cumsum(begins, out=begins)
         values[begins] = _BREAK
         self._begins: list[int] = begins.tolist()
-        self._atoms: dict[int, int] = {}
-        for start, end, atom in folder.atoms(joined):
-            values[start] = ord(atom)
-            values[start + 1 : end] = _UNEVEN
-            self._atoms[start] = end
+        self._atoms: tuple[_Places, _Places] | None = None  # where emoticons stood
+        parts, atoms = folder.atoms(joined)
+        if atoms:
+            codes = {code: ord(atom) for code, atom in atoms.items()}
+            found = np.fromiter((codes.get(one, 0) for one in parts[1::2]), np.uint32)
+            ends = np.cumsum(np.fromiter(map(len, parts), np.intp, len(parts)))
+            starts, ends = ends[:-1:2][found > 0], ends[1::2][found > 0]
+            sizes = ends - starts
+            first = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+            values[first + np.arange(len(first))] = _UNEVEN
+            values[starts] = found[found > 0]
+            self._atoms = starts, ends
         origin: _Places | None = None
         if values.max() >= _UNEVEN:
             values, origin = _FOLD.spread(values)
@@ -139,10 +146,11 @@ class Folded:
             return starts - begins, ends - begins
         origin = np.asarray(self._origin)
         first, last = origin[starts], origin[ends - 1]
-        if self._atoms:
-            until = np.array([self._atoms.get(one, one + 1) for one in last.tolist()], np.intp)
-            return first - begins, until - begins
-        return first - begins, last + 1 - begins
+        until = last + 1
+        if self._atoms is not None:
+            at = np.minimum(np.searchsorted(self._atoms[0], last), len(self._atoms[0]) - 1)
+            until = np.where(self._atoms[0][at] == last, self._atoms[1][at], until)
+        return first - begins, until - begins
 
     def place(self, piece: int, at: int) -> int:
         """The other way: the first character of `text` that comes from `at` of the piece, or later."""

@@ -10,6 +10,7 @@ from aggregator.triage.files import Parsed
 from aggregator.triage.finding import Finding, Severity, finding
 from aggregator.triage.originals import Exact
 from aggregator.triage.regexes import LARGEST_TOGETHER, MOST, Regex, regex
+from aggregator.triage.scan import NEST
 from aggregator.triage.schema import LexiconFile, RuleFile
 from aggregator.triage.sentiment import Lexicon, Slot
 from aggregator.triage.text import Folder
@@ -49,6 +50,8 @@ class Lists:
     used: set[str] = field(default_factory=set)
     _where: dict[str, tuple[Parsed, Loc]] = field(default_factory=dict)
     _items: dict[str, Sequence[str]] = field(default_factory=dict)
+    _long: list[tuple[str, Parsed, Loc]] = field(default_factory=list)
+    _long_exact: list[tuple[str, Parsed, Loc]] = field(default_factory=list)
     _regexes: int = 0
     _steps: int = 0
 
@@ -103,11 +106,14 @@ class Lists:
                 f"{item!r} is one keyword with a comma in it; a list has a YAML comma (,) between"
             )
             self.notes.warn(parsed, loc, "comma", said)
+        if len(made.folded) > NEST:
+            self._long.append((made.folded, parsed, loc))
         return made
 
     def exact(self, parsed: Parsed, loc: Loc, items: Sequence[str]) -> tuple[Keyword, ...]:
         """Keywords of the original text; `"@name"` stands for a list here too."""
         found: list[Keyword] = []
+        seen: set[str] = set()
         for at, item in enumerate(items):
             where = (*loc, at)
             written: Sequence[str] = (item.removeprefix("@"),)
@@ -115,7 +121,9 @@ class Lists:
                 self._list(parsed, where, item[1:], inside=False)
                 written = [one.removeprefix("@") for one in self._items.get(item[1:], ())]
             for one in written:
-                if any(one == other.text for other in found):
+                if len(one) > NEST:
+                    self._long_exact.append((one, parsed, where))
+                if one in seen:
                     said = f"{one} stands here twice; keep one"
                     self.notes.warn(parsed, where, "duplicate-keyword", said)
                 try:
@@ -123,8 +131,24 @@ class Lists:
                 except ValueError as error:
                     self.notes.error(parsed, where, "keyword", str(error))
                     continue
+                seen.add(one)
                 self._doubtful(parsed, where, found[-1])
         return tuple(found)
+
+    def nested(self, words: Iterable[Keyword], exacts: Iterable[Keyword]) -> None:
+        """Too many keywords that end in one another would all end at each place of a text made for it."""
+        for long, every in (
+            (self._long, {one.folded for one in words}),
+            (self._long_exact, {one.folded for one in exacts}),
+        ):
+            for word, parsed, loc in long:
+                ends = [word[at:] for at in range(len(word)) if word[at:] in every]
+                if len(ends) > NEST:
+                    said = (
+                        f"{word} ends in {len(ends) - 1} other keywords, each inside the next, such as "
+                        f"{ends[-1]}; at most {NEST} may end at one place: remove some"
+                    )
+                    self.notes.error(parsed, loc, "nested-keywords", said)
 
     def _fold(self, text: str) -> str:
         return self.folds.get(text) or self.folder.fold(text)

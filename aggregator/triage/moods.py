@@ -145,12 +145,22 @@ def _longest(hits: Picked) -> Picked:
     longer = (ends - starts)[pairs + 1] - (ends - starts)[pairs]
     later = (longer > 0) | ((longer == 0) & (weights[pairs + 1] > weights[pairs]))
     kept[pairs + later] = True
-    several = sizes > 2
-    for first, size in zip(begins[several].tolist(), sizes[several].tolist(), strict=True):
-        span = slice(first, first + size)
-        rows = zip(starts[span].tolist(), ends[span].tolist(), weights[span].tolist(), strict=True)
-        for at in _fitting(list(rows)):
-            kept[first + at] = True
+    # One that covers all others of its kind stays alone; the rest are looked at one by one.
+    several = np.flatnonzero(sizes > 2)
+    if len(several):
+        first, size = begins[several], sizes[several]
+        low = np.minimum.reduceat(starts, begins)[several]
+        length = np.maximum.reduceat(ends - starts, begins)[several]
+        covered = length == ends[first + size - 1] - low
+        of = np.repeat(np.arange(len(begins)), sizes)
+        whole = np.zeros(len(begins), np.intp)
+        whole[several[covered]] = length[covered]
+        kept |= (ends - starts) == whole[of]
+        tangled = np.zeros(len(begins), np.bool_)
+        tangled[several[~covered]] = True
+        at = np.flatnonzero(tangled[of])
+        rows = zip(starts[at].tolist(), ends[at].tolist(), weights[at].tolist(), strict=True)
+        kept[at[_fitting(list(rows))]] = True
     return hits.only(kept)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +57,14 @@ class Negators:
             self._spans.ends
         )  # these reach over characters, the others over words
 
-    def inside(self, begin: int, end: int) -> bool:
-        """Whether there is one in [begin, end)."""
-        first, after = np.searchsorted(self._spans.starts, (begin, end))
-        return bool(first < after)
+    def of(self, begin: int, end: int) -> Negation | None:
+        """Those in [begin, end), for a few questions; None if there is none."""
+        first, after = np.searchsorted(self._spans.starts, (begin, end)).tolist()
+        if first == after:
+            return None
+        spans = self._spans.starts[first:after].tolist(), self._spans.ends[first:after].tolist()
+        rows = list(zip(*spans, self._cjk[first:after].tolist(), strict=True))
+        return Negation(self._folded, begin, end, rows)
 
     def deny(self, starts: Places, next_to: Flags, others: Spans) -> Flags:
         """Of which words, by where they start, an odd number of negators stands before.
@@ -86,6 +92,64 @@ class Negators:
             count += np.maximum(np.searchsorted(ends, starts, "right") - first, 0)
         denied: Flags = count % 2 == 1
         return denied
+
+
+class Holds(Protocol):
+    def holds(self, start: int, end: int) -> bool: ...
+
+
+class Negation:
+    """The negators of one message. What Negators.deny answers for many words, this does for one at a time."""
+
+    def __init__(
+        self, folded: Folded, begin: int, end: int, rows: Sequence[tuple[int, int, bool]]
+    ) -> None:
+        self._text = folded.text
+        self._characters = [(first, last) for first, last, cjk in rows if cjk]
+        self._phrases = [(first, last) for first, last, cjk in rows if not cjk]
+        self._character_ends = [last for _, last in self._characters]
+        self._phrase_ends = [last for _, last in self._phrases]
+        self._clauses = _between(folded.clauses, begin, end + 1)
+        self._words, self._word_ends = [0], [0]
+        if self._phrases:
+            self._words = _between(folded.words[0], begin, end)
+            self._word_ends = _between(folded.words[1], begin, end + 1)
+
+    def denies(self, start: int, others: Holds) -> bool:
+        """An odd number stands before the word at `start`; one inside one of `others` counts for nothing."""
+        count = 0
+        clause = -1
+        at = bisect_right(self._character_ends, start)
+        while at and self._character_ends[at - 1] > start - WITHIN_CHARACTERS:
+            at -= 1
+            if clause < 0:
+                clause = self._clause(start)
+            if self._character_ends[at] < clause:
+                break
+            count += not others.holds(*self._characters[at])
+        at = bisect_right(self._phrase_ends, start)
+        if at:
+            if clause < 0:
+                clause = self._clause(start)
+            before = bisect_left(self._words, start) - WITHIN_WORDS
+            nearest = max(clause, self._word_ends[before] if before >= 0 else 0)
+            while at and self._phrase_ends[at - 1] >= nearest:
+                at -= 1
+                if self._phrases[at][0] >= start - _FAR:
+                    count += not others.holds(*self._phrases[at])
+        return count % 2 == 1
+
+    def _clause(self, start: int) -> int:
+        """Where the clause begins that `start` stands in."""
+        if self._text[start - 1] == ".":
+            return start
+        return self._clauses[bisect_right(self._clauses, start) - 1]
+
+
+def _between(places: Places, begin: int, end: int) -> list[int]:
+    first, after = np.searchsorted(places, (begin, end)).tolist()
+    found: list[int] = places[first:after].tolist()
+    return found
 
 
 def _apart(spans: Spans) -> Flags:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from ahocorasick_rs import AhoCorasick
 
 from aggregator.triage.folding import GLUES, JOINS
 from aggregator.triage.reading import Reading
 from aggregator.triage.regexes import Regexes
-from aggregator.triage.scan import BUDGET, Hit, forbids
+from aggregator.triage.scan import BUDGET, LONG, Hit, forbids
 from aggregator.triage.text import ZWJ, joins
 from aggregator.triage.words import Keyword
 
+_END = attrgetter("end")
 PLACES = 8  # of one exact keyword in one message
+_LOOKED = 1_000  # hits times the lists that hold the keyword, whatever stands at their edges
 
 _Row = tuple[int, int, Hit]  # slot, number of the piece, and where in that
 
@@ -23,41 +26,52 @@ class Exact:
     """Finds keywords by slot in the pieces of one message, with the edges that they ask for."""
 
     def __init__(self, slots: Sequence[Iterable[Keyword]]) -> None:
-        uses: dict[str, list[tuple[int, Keyword]]] = {}
+        uses: dict[str, list[tuple[int, Keyword, int, int]]] = {}
         for slot, keywords in enumerate(slots):
             for one in keywords:
-                uses.setdefault(one.folded, []).append((slot, one))
+                uses.setdefault(one.folded, []).append(
+                    (slot, one, forbids(whole=one.left), forbids(whole=one.right))
+                )
         self._uses = list(uses.values())
+        self._longest = max(map(len, uses), default=0)
         self._automaton = AhoCorasick(uses)
 
     def keywords(self, slot: int) -> list[Keyword]:
-        return [one for uses in self._uses for at, one in uses if at == slot]
+        return [one for uses in self._uses for at, one, *_ in uses if at == slot]
 
     def read(self, pieces: Sequence[str]) -> tuple[list[_Row], bool]:
         """Each hit with its slot and the number of its piece; and whether a bound left something out."""
         found: list[_Row] = []
         places: Counter[int] = Counter()
-        cut = False
+        looked, cut = 0, False
         for number, text in enumerate(pieces):
-            hits = self._automaton.find_matches_as_indexes(text, overlapping=True)
-            for pattern, start, end in hits:
-                before, after = _edge(text, start - 1), _edge(text, end)
+            for pattern, start, end in self._hits(text):
                 uses = self._uses[pattern]
-                fine = [
-                    (slot, number, Hit(start, end, one))
-                    for slot, one in uses
-                    if not (before & forbids(whole=one.left) or after & forbids(whole=one.right))
-                ]
-                if not fine:
-                    continue
-                if len(found) + len(fine) > BUDGET:
+                looked += len(uses)
+                if looked > _LOOKED or len(found) > BUDGET:
                     return found, True
                 if places[pattern] == PLACES:
                     cut = True
                     continue
-                places[pattern] += 1
+                before, after = _edge(text, start - 1), _edge(text, end)
+                fine = [
+                    (slot, number, Hit(start, end, one))
+                    for slot, one, left, right in uses
+                    if not (before & left or after & right)
+                ]
+                places[pattern] += bool(fine)
                 found.extend(fine)
         return found, cut
+
+    def _hits(self, text: str) -> Iterator[tuple[int, int, int]]:
+        for after in range(0, len(text), LONG):
+            first = max(0, after - self._longest)
+            part = text[first : after + LONG]
+            for pattern, start, end in self._automaton.find_matches_as_indexes(
+                part, overlapping=True
+            ):
+                if end + first > after:
+                    yield pattern, start + first, end + first
 
 
 class Originals:
@@ -81,6 +95,8 @@ class Originals:
             for slot, at, hit in rows:
                 start, end, place = reading.folded(numbers[at], hit.start, hit.end)
                 found.setdefault(slot, []).append(Hit(start, end, hit.keyword, place))
+        for hits in found.values():
+            hits.sort(key=_END)
         return found, cut
 
 

@@ -25,7 +25,7 @@ MATRIX: Matrix = (
     (P2, P2, P1, P1),
 )
 EVIDENCE = 20  # matches kept of one rule
-CUT = "not all was judged of what this message says again and again"
+CUT = "more words of the rules stand here than are judged of one message: repeats or the end are left out"
 _NO_RULE, _NO_TERM = "no rule matched", "no term of the lexicon"
 _MOST_SENTIMENT = 3.0  # what all rules together can add, either way
 _ID = attrgetter("rule.id")

@@ -6,12 +6,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from aggregator.triage.folding import Folded
-from aggregator.triage.negation import Flags, Negators, Places
+from aggregator.triage.negation import Flags, Negation, Negators, Places
 from aggregator.triage.text import Folder, split, whole
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -100,7 +100,17 @@ class Reading:
     All places are places in that text.
     """
 
-    __slots__ = ("_after", "_all", "_bounds", "_first", "begin", "own_end", "own_only", "truncated")
+    __slots__ = (
+        "_after",
+        "_all",
+        "_bounds",
+        "_first",
+        "_negation",
+        "begin",
+        "own_end",
+        "own_only",
+        "truncated",
+    )
 
     def __init__(
         self, readings: Readings, first: int, after: int, bounds: list[int], *, truncated: bool
@@ -110,16 +120,19 @@ class Reading:
         self.own_end = bounds[first + 1]
         self.own_only = after == first + 1
         self.truncated = truncated
+        self._negation: Negation | Literal[False] | None = False  # not asked for yet
 
     @property
     def end(self) -> int:
         return self._bounds[self._after]
 
     @property
-    def negators(self) -> Negators | None:
-        """Those of all messages, if this one has any."""
-        found = self._all.negators
-        return found if found is not None and found.inside(self.begin, self.end) else None
+    def negation(self) -> Negation | None:
+        """What denies words of it, if anything does."""
+        if self._negation is False:
+            every = self._all.negators
+            self._negation = every.of(self.begin, self.end) if every is not None else None
+        return self._negation
 
     def part(self, start: int) -> str:
         """Whose words begin at `start`: `own` or `quoted`."""

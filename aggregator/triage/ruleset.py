@@ -137,12 +137,12 @@ class Ruleset:
     def _fired(self, subject: Subject, reading: Reading, found: Found, total: float) -> list[Fired]:
         fired: list[Fired] = []
         new = tuple.__new__
-        engine, own_only = self.engine, reading.own_only
+        engine, own_end = self.engine, reading.own_end
         rules_of = engine.by_slot.get
         for slot, hits in found.items():
             for rule in rules_of(slot, ()):
                 condition = rule.condition
-                if own_only and condition.plain:
+                if condition.plain and hits[-1].end <= own_end:
                     fired.append(new(Fired, (rule, plain_evidence(hits))))
                     continue
                 why = evidence(condition, reading, found)

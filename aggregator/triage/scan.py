@@ -17,10 +17,15 @@ from aggregator.triage.reading import Readings
 from aggregator.triage.words import Keyword
 
 # Hits times the lists of rules that hold the keyword, of one message. What is said again is left out first.
-BUDGET = 1_000
+BUDGET = 500
 _PLACES = (64, 32, 16, 8, 4, 2, 1)  # of one keyword: as many as the budget allows
 
 Place = tuple[int, int, bool]
+
+# A long message is read in parts, and no further than the one in which so many hits are reached.
+LONG = 500
+MOST = 2_500
+NEST = 8  # keywords that may end at one place
 
 _WHOLE = JOINS | GLUES
 _PATTERN, _END = itemgetter(0), itemgetter(2)
@@ -82,6 +87,7 @@ class Scanner:
         self.weights = np.array(weights, np.float64).reshape(lexicon, count)
         self.behind = np.array(behind, np.uint8).reshape(lexicon, count)
         self.lengths = np.fromiter(map(len, uses), np.intp, count)
+        self._longest = max(map(len, uses), default=0)
         self.lists = np.fromiter(map(len, self.uses), np.intp, count)
         # A part of 👨‍👩‍👧 is not 👨, and vip is no part of vipers.
         lefts = [_WHOLE if rows[0][1].left else GLUES for rows in uses.values()]
@@ -107,18 +113,54 @@ class Scanner:
         """What stands in many texts, each up to its end; None if nothing does."""
         if self._automaton is None or not len(ends):
             return None
-        hits = self._automaton.find_matches_as_indexes(folded.text, overlapping=True)
-        if not hits:
+        pattern, end, cut = self._hits(folded.text, ends)
+        if not len(end):
             return None
-        count, edges = len(hits), folded.edges
-        pattern = np.fromiter(map(_PATTERN, hits), np.intp, count)
-        end = np.fromiter(map(_END, hits), np.intp, count)
+        edges = folded.edges
         start = end - self.lengths[pattern]
         after = edges[end]
         fine = ((edges[start - 1] & self.left[pattern]) | (after & self.right[pattern])) == 0
         if not fine.all():
             pattern, start, end, after = pattern[fine], start[fine], end[fine], after[fine]
-        return Scan(self, pattern, start, end, after, np.searchsorted(ends, end))
+        return Scan(self, pattern, start, end, after, np.searchsorted(ends, end), cut)
+
+    def _hits(self, text: str, ends: Places) -> tuple[Places, Places, set[int]]:
+        """Which pattern ends where; and the messages that are so full of them that their rest was not read."""
+        cut: set[int] = set()
+        long = np.flatnonzero(np.diff(ends, prepend=0) > LONG).tolist()
+        if not long:
+            return *self._window(text, 0, len(text), 0), cut
+        windows, read = [], 0
+        for number in long:
+            begin = int(ends[number - 1]) if number else 0
+            end = int(ends[number])
+            if begin > read:
+                windows.append(self._window(text, read, begin, read))
+            count = 0
+            for after in range(begin, end, LONG):
+                if count > MOST:
+                    cut.add(number)
+                    break
+                first = max(begin, after - self._longest)
+                windows.append(self._window(text, first, min(after + LONG, end), after))
+                count += len(windows[-1][0])
+            read = end
+        windows.append(self._window(text, read, len(text), read))
+        patterns, places = zip(*windows, strict=True)
+        return np.concatenate(patterns), np.concatenate(places), cut
+
+    def _window(self, text: str, first: int, until: int, after: int) -> tuple[Places, Places]:
+        """What ends behind `after`, looked for in [first, until)."""
+        assert self._automaton is not None
+        part = text[first:until] if until - first < len(text) else text
+        hits = self._automaton.find_matches_as_indexes(part, overlapping=True)
+        count = len(hits)
+        pattern = np.fromiter(map(_PATTERN, hits), np.intp, count)
+        end = np.fromiter(map(_END, hits), np.intp, count) + first
+        if first < after:
+            kept = end > after
+            pattern, end = pattern[kept], end[kept]
+        return pattern, end
 
 
 Alone = tuple[
@@ -163,8 +205,10 @@ class Scan:
         end: Places,
         after: npt.NDArray[np.uint8],
         message: Places,
+        cut: set[int],
     ) -> None:
         self._scanner = scanner
+        self.cut = cut  # the messages that were not read to their end
         self._pattern, self._start, self._end, self._message = pattern, start, end, message
         self._after = after  # the edges of what stands behind
         self._parts = scanner.parts[pattern]
@@ -190,8 +234,8 @@ class Scan:
         lists = self._scanner.lists[self._pattern]
         at = np.flatnonzero(lists)
         if not len(at):
-            return OfRules({}, [], set())
-        cut: set[int] = set()
+            return OfRules({}, [], self.cut)
+        cut = set(self.cut)
         if len(at) * int(lists.max()) > BUDGET:
             total = np.bincount(self._message[at], lists[at])
             for number in np.flatnonzero(total > BUDGET).tolist():

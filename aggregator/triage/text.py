@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 ZWJ = "\u200d"
+REPOSTS = 50  # that are told apart
 BREAK = "\n"  # stands between pieces of a reading; no folded text holds one
 
 _ATOMS = 0xF0000  # emoticons become one private character each, from here on
@@ -122,13 +124,13 @@ class Folder:
             text = _SPACES.sub("", text)
         return _RUN.sub(r"\1\1", text)
 
-    def atoms(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Every emoticon of the table in `text`: from where to where, and its private character."""
-        if self._atoms and ("[" in text or "/:" in text):
-            for found in self._pattern.finditer(text):
-                atom = self._atom(found[0])
-                if atom is not None:
-                    yield found.start(), found.end(), atom
+    def atoms(self, text: str) -> tuple[list[str], dict[str, str]]:
+        """The text in parts, every second of which may be an emoticon; and those that are, as private characters."""
+        if not self._atoms or not ("[" in text or "/:" in text):
+            return [], {}
+        parts = self._pattern.split(text)
+        atoms = ((code, self._atom(code)) for code in set(parts[1::2]))
+        return parts, {code: atom for code, atom in atoms if atom is not None}
 
     def name(self, atom: str) -> str:
         """The emoticon that a private character stands for; any other character as it is."""
@@ -174,9 +176,10 @@ def whole(text: str) -> bool:
 def split(text: str) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
     """Where the author's own words stand, and those of the people in a repost chain `//@name:`.
 
-    Names are nobody's words: `回复@name:` before a piece and the `//@name:` itself belong to none.
+    Names are nobody's words: `回复@name:` before a piece and the `//@name:` itself belong to none. From
+    the last of REPOSTS on, a chain is one piece.
     """
-    marks = list(_CHAIN.finditer(text)) if "//" in text else []
+    marks = list(islice(_CHAIN.finditer(text), REPOSTS)) if "//" in text else []
     bounds = [0, *(mark.end() for mark in marks)]
     ends = [*(mark.start() for mark in marks), len(text)]
     pieces = [
