@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -76,7 +77,9 @@ class Daemon:
             if message.deleted_at is not None:
                 self.gone.add(message.key)
             else:
-                self.found.setdefault(message.key, message)
+                before = self.found.setdefault(message.key, message)
+                if before.author and message.author and before.author.name is None:
+                    self.found[message.key] = replace(before, author=message.author)
 
 
 @contextmanager
