@@ -20,7 +20,7 @@ from aggregator.triage.priority import MATRIX
 from aggregator.triage.regexes import Regex, Regexes
 from aggregator.triage.routing import check_escalations, compile_routes
 from aggregator.triage.rule import Effect, Rule
-from aggregator.triage.ruleset import Engine, Ruleset
+from aggregator.triage.ruleset import Candidate, Engine, Ruleset
 from aggregator.triage.scan import Scanner
 from aggregator.triage.schema import (
     File,
@@ -172,7 +172,7 @@ class _Rules:
             )
 
     def engine(self, *, asks_language: bool) -> Engine:
-        by_slot: dict[int, list[Rule]] = {}
+        by_slot: dict[int, list[Candidate]] = {}
         wordless = []
         for rule in self.rules.values():
             if rule.status == "off":
@@ -182,11 +182,14 @@ class _Rules:
                 wordless.append(rule)
                 continue
             # Every group must be found: one of them is enough to look at the rule.
-            by_slot.setdefault(groups[0].slot, []).append(rule)
+            others = [group.slot for group in groups[1:]]
+            words = rule.condition.words
+            barring = frozenset(one for one in (words.mask, words.veto) if one is not None)
+            by_slot.setdefault(groups[0].slot, []).append(
+                (rule, rule.condition.plain, others, barring)
+            )
         plain = {
-            slot: rules[0]
-            for slot, rules in by_slot.items()
-            if len(rules) == 1 and rules[0].condition.plain
+            slot: rules[0][0] for slot, rules in by_slot.items() if len(rules) == 1 and rules[0][1]
         }
         scanner = Scanner(self.slots, lexicon=len(Slot), plain=plain)
         return Engine(

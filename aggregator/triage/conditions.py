@@ -108,13 +108,14 @@ class Condition:
     words: Words = field(default_factory=Words)
     facts: Facts = field(default_factory=Facts)
     sentiment: Limits | None = None
-    plain: bool = field(init=False)  # any of one list in own words, nothing else: as most rules are
+    # Any of one list in own words, with a mask or a veto perhaps, and nothing else: as most rules are.
+    plain: bool = field(init=False)
     asks: bool = field(init=False)  # facts
 
     def __post_init__(self) -> None:
         words = self.words
         plain = len(words.groups) == 1 and words == Words(
-            (Group(words.groups[0].slot),), words.near
+            (Group(words.groups[0].slot),), words.near, mask=words.mask, veto=words.veto
         )
         asks = self.facts != Facts()
         object.__setattr__(self, "plain", plain and not asks and self.sentiment is None)

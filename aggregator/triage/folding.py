@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -123,18 +122,19 @@ class Folded:
             values[first + np.arange(len(first))] = _UNEVEN
             values[starts] = found[found > 0]
             self._atoms = starts, ends
-        origin: _Places | None = None
-        if values.max() >= _UNEVEN:
-            values, origin = _FOLD.spread(values)
-        for gone in (_loose, _spaces, _thirds):
+        # Where each character stood is worked out from those few that went, when it is asked for.
+        self._origin: _Places | None = None
+        self._removed = np.zeros(0, np.intp)
+        if values.max() > _UNEVEN:  # some become several
+            values, self._origin = _FOLD.spread(values)
+        for gone in (_nothing, _loose, _spaces, _thirds):
             places = gone(values)
             if places is not None and len(places):
                 kept = np.ones(len(values), np.bool_)
                 kept[places] = False
                 values = values[kept]
-                origin = np.flatnonzero(kept) if origin is None else origin[kept]
+                self._removed = np.sort(np.append(self._removed, self._before(places)))
         self._values = values
-        self._origin: Any = None if origin is None else origin.data
         self.text = (values & _CODE).tobytes().decode("utf-32-le")
         self.edges = ((values >> _EDGE) & (JOINS | GLUES)).astype(np.uint8)
         self.bounds: _Places = np.flatnonzero(values == _BREAK)
@@ -142,10 +142,9 @@ class Folded:
     def spans(self, pieces: _Places, starts: _Places, ends: _Places) -> tuple[_Places, _Places]:
         """Where stretches [start, end) of `text` stand in the pieces as they were given; none is empty."""
         begins = np.asarray(self._begins)[pieces] + 1
-        if self._origin is None:
-            return starts - begins, ends - begins
-        origin = np.asarray(self._origin)
-        first, last = origin[starts], origin[ends - 1]
+        first, last = self._before(starts), self._before(ends - 1)
+        if self._origin is not None:
+            first, last = self._origin[first], self._origin[last]
         until = last + 1
         if self._atoms is not None:
             at = np.minimum(np.searchsorted(self._atoms[0], last), len(self._atoms[0]) - 1)
@@ -155,9 +154,19 @@ class Folded:
     def place(self, piece: int, at: int) -> int:
         """The other way: the first character of `text` that comes from `at` of the piece, or later."""
         wanted = self._begins[piece] + 1 + at
-        if self._origin is None:
-            return wanted
-        return int(np.searchsorted(np.asarray(self._origin), wanted))
+        if self._origin is not None:
+            wanted = int(np.searchsorted(self._origin, wanted))
+        return wanted - int(np.searchsorted(self._removed, wanted))
+
+    def _before(self, places: _Places) -> _Places:
+        """Where characters stood before others went."""
+        removed = self._removed
+        if not len(removed):
+            return places
+        moved: _Places = places + np.searchsorted(
+            removed - np.arange(len(removed)), places, "right"
+        )
+        return moved
 
     # What follows is asked for by few texts, or by the lexicon only.
 
@@ -229,7 +238,12 @@ def _of_word(char: str) -> bool:
     return char == "_" or (char.isascii() and char.isalnum())
 
 
-# After the table, folding only ever deletes; each of these says what, as the patterns of text.py do.
+# After the table, folding only ever deletes; each of these says what, as the table and the patterns of text.py do.
+
+
+def _nothing(values: _Points) -> _Places | None:
+    """What folds to nothing."""
+    return np.flatnonzero(values == _UNEVEN) if values.max() == _UNEVEN else None
 
 
 def _loose(values: _Points) -> _Places | None:

@@ -74,6 +74,10 @@ class Merger:
 
         `total` of the lexicon's `terms`; `cut`: a bound left some of the message's words out.
         """
+        if len(fired) == 1 and not (cut or reading.truncated or fired[0].evidence.denied):
+            rule, (hits, _) = fired[0]
+            if len(hits) == 1:
+                return self.alone(rule, hits[0].keyword.text, hits[0].place, total, terms)
         if len(fired) == 1:
             key: _Key = (
                 fired[0].rule.id if not fired[0].evidence.denied else ("!", fired[0].rule.id)

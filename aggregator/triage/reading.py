@@ -12,7 +12,7 @@ import numpy as np
 
 from aggregator.triage.folding import Folded
 from aggregator.triage.negation import Flags, Negation, Negators, Places
-from aggregator.triage.text import Folder, split, whole
+from aggregator.triage.text import Folder, split
 
 _HALVES = re.compile("[\ud800-\udfff]")
 LIMIT = 5_000  # characters of a text, and of a quoted one, that are judged
@@ -34,14 +34,18 @@ class Readings:
         # Of the pieces that do not begin with their text: where they do, and whether that is the quoted one.
         self.bases: dict[int, tuple[int, bool]] = {}
         self.negators: Negators | None = None
-        counts = [1] * len(messages)  # pieces of each message
-        add = self.pieces.append
-        for number, message in enumerate(messages):
-            text = message.text or ""
-            if message.quoted or len(text) > LIMIT or not whole(text):
-                counts[number] = self._split(number, text, message.quoted or "")
-            else:
-                add(text)
+        counts = np.ones(len(messages), np.intp)  # pieces of each message
+        texts = [one.text or "" for one in messages]
+        read = 0
+        for number in [
+            at
+            for at, (text, one) in enumerate(zip(texts, messages, strict=True))
+            if "//" in text or "回" in text or one.quoted or len(text) > LIMIT
+        ]:  # all others are nothing but the author's own words, from end to end
+            self.pieces.extend(texts[read:number])
+            counts[number] = self._split(number, texts[number], messages[number].quoted or "")
+            read = number + 1
+        self.pieces.extend(texts[read:])
         first = np.zeros(len(messages) + 1, np.intp)  # the number of each message's first piece
         np.cumsum(counts, out=first[1:])
         self.folded = Folded(folder, self.pieces)

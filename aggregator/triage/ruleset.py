@@ -24,7 +24,7 @@ from aggregator.triage.text import Folder, language
 
 TERMS_SHOWN = 5
 _NOTHING: Found = {}
-MESSAGES, CHARACTERS = 256, 40_000  # of one pass
+MESSAGES, CHARACTERS = 512, 40_000  # of one pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ class Subject:
     sent_at: datetime | None = None
 
 
+# A rule that a keyword may fire; whether any is all that it asks for, the lists that it needs besides, and
+# those of which a word may keep it from firing.
+Candidate = tuple[Rule, bool, Sequence[int], frozenset[int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The compiled parts that a ruleset judges with.
@@ -52,7 +57,7 @@ class Engine:
     folder: Folder
     scanner: Scanner
     originals: Originals | None
-    by_slot: Mapping[int, Sequence[Rule]]
+    by_slot: Mapping[int, Sequence[Candidate]]
     wordless: Sequence[Rule]
     asks_language: bool = False
     alone: Mapping[int, tuple[Rule, str]] = field(default_factory=dict)
@@ -140,14 +145,17 @@ class Ruleset:
         engine, own_end = self.engine, reading.own_end
         rules_of = engine.by_slot.get
         for slot, hits in found.items():
-            for rule in rules_of(slot, ()):
-                condition = rule.condition
-                if condition.plain and hits[-1].end <= own_end:
+            for rule, plain, others, barring in rules_of(slot, ()):
+                if plain and hits[-1][1] <= own_end and not (barring and barring & found.keys()):
                     fired.append(new(Fired, (rule, plain_evidence(hits))))
                     continue
-                why = evidence(condition, reading, found)
-                if why is not None and self.holds(rule, subject, total):
-                    fired.append(Fired(rule, why))
+                for other in others:
+                    if other not in found:  # most rules end here
+                        break
+                else:
+                    why = evidence(rule.condition, reading, found)
+                    if why is not None and self.holds(rule, subject, total):
+                        fired.append(new(Fired, (rule, why)))
         for rule in engine.wordless:
             why = evidence(rule.condition, reading, found)
             if why is not None and self.holds(rule, subject, total):

@@ -166,26 +166,19 @@ def joins(char: str) -> bool:
     return char.isalnum() and _UNSPACED_ONE.match(char) is None
 
 
-def whole(text: str) -> bool:
-    """Nothing but the author's own words stands in it; most texts are told so without a look at each character."""
-    return ("//" not in text or "@" not in text) and (
-        "回" not in text or not text.lstrip().startswith("回")
-    )
-
-
 def split(text: str) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
     """Where the author's own words stand, and those of the people in a repost chain `//@name:`.
 
     Names are nobody's words: `回复@name:` before a piece and the `//@name:` itself belong to none. From
     the last of REPOSTS on, a chain is one piece.
     """
-    marks = list(islice(_CHAIN.finditer(text), REPOSTS)) if "//" in text else []
-    bounds = [0, *(mark.end() for mark in marks)]
-    ends = [*(mark.start() for mark in marks), len(text)]
-    pieces = [
-        (_after_reply(text, start, end), end) for start, end in zip(bounds, ends, strict=True)
-    ]
-    return pieces[0], tuple(piece for piece in pieces[1:] if piece[0] < piece[1])
+    replies = "回" in text
+    start, bounds = 0, []
+    for mark in islice(_CHAIN.finditer(text), REPOSTS) if "//" in text else ():
+        bounds.append((_after_reply(text, start, mark.start()) if replies else start, mark.start()))
+        start = mark.end()
+    bounds.append((_after_reply(text, start, len(text)) if replies else start, len(text)))
+    return bounds[0], tuple([piece for piece in bounds[1:] if piece[0] < piece[1]])
 
 
 def _after_reply(text: str, start: int, end: int) -> int:
