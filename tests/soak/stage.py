@@ -16,7 +16,7 @@ A platform's soak (tests/soak/test_<platform>.py) writes three things:
    gaps are where the holes are, no more calls than the platform takes. `visible(truth)` says what the
    platform ever shows of a line: the same truth with less in it.
 
-`seeds(first)` is for parametrize: one seed in the usual run, SEEDS=20 of them where that is set. A test takes
+`seeds(first)` is for parametrize: one seed in the usual run, SEEDS=20 of them where that is set (PostgreSQL too). A test takes
 `db_url` (both databases) and asserts what is its own: that each hard part did happen, say.
 """
 
