@@ -43,7 +43,6 @@ NOT_AT_START = (
     "holidays",
     "hypothesis",
     "jinja2",
-    "numpy",
     "psycopg",
     "pytest",
     "requests_oauthlib",

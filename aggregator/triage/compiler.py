@@ -319,7 +319,9 @@ def _texts(file: Parsed) -> Iterator[str]:
         if isinstance(value, str):
             yield value[:-1] if value.endswith("*") else value
         elif isinstance(value, list):
-            rest.extend(value)
+            # Most of all is lists of words, so they take a short way.
+            yield from [one for one in value if type(one) is str and one[-1:] != "*"]
+            rest.extend([one for one in value if type(one) is not str or one[-1:] == "*"])
         elif isinstance(value, dict):
             rest.extend(one for key, one in value.items() if key != "tests")
 
@@ -331,6 +333,7 @@ def _ask_language(file: tuple[Parsed, RouteFile] | None) -> bool:
 def _version(files: Iterable[Parsed]) -> str:
     """The same for any order of files, rules, keys and comments, and for other titles and examples."""
     rows: list[Any] = []
+    lexicon: dict[tuple[str, ...], list[str]] = {}  # by section, and weight
     for one in files:
         if isinstance(one.content, RuleFile):
             tree = one.content.model_dump(mode="json", exclude_defaults=True, by_alias=True)
@@ -342,20 +345,21 @@ def _version(files: Iterable[Parsed]) -> str:
             for tune in tree.get("tune", ()):
                 rows.append(["tune", {k: v for k, v in tune.items() if k != "tests"}])
         elif isinstance(one.content, LexiconFile):
-            tree = one.content.model_dump(mode="json", exclude_defaults=True, by_alias=True)
-            rows.extend(["lexicon", *row] for row in _lexicon_rows(tree))
+            for section, items in _lexicon_parts(one.content):
+                lexicon.setdefault(section, []).extend(items)
         else:
             tree = {k: v for k, v in one.document.tree.items() if k != "tests"}
             rows.append([one.name, tree])
+    rows.extend(["lexicon", *section, sorted(items)] for section, items in lexicon.items() if items)
     lines = sorted(map(_JSON.encode, rows))
     whole = f"{_FORMAT}\n" + "\n".join(lines)
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _lexicon_rows(tree: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
-    for section, value in tree.items():
+def _lexicon_parts(content: LexiconFile) -> Iterator[tuple[tuple[str, ...], Sequence[str]]]:
+    for section in LexiconFile.model_fields.keys() - File.model_fields.keys():
+        value = getattr(content, section)
         if isinstance(value, dict):
-            for weight, items in value.items():
-                yield from ((section, str(float(weight)), item) for item in items)
-        elif isinstance(value, list):
-            yield from ((section, item) for item in value)
+            yield from (((section, str(float(weight))), items) for weight, items in value.items())
+        else:
+            yield (section,), value

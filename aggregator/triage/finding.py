@@ -121,6 +121,8 @@ def empties(document: Document, file: str, *, nested: Loc = ()) -> list[Finding]
                 look(one, (*loc, key))
         elif isinstance(value, list):
             for at, one in enumerate(value):
+                if type(one) is str:  # most of all is lists of words
+                    continue
                 if isinstance(one, list) and loc != nested:
                     said = f'a list inside a list; if it is text, quote it: "[{_joined(one)}]"'
                     found.append(finding(document, file, (*loc, at), "unquoted", said))
