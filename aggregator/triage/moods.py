@@ -17,7 +17,7 @@ import numpy.typing as npt
 from aggregator.triage.negation import Flags, Places
 from aggregator.triage.reading import Readings
 from aggregator.triage.scan import Picked, Scan
-from aggregator.triage.sentiment import NEUTRAL, Mood, Slot
+from aggregator.triage.sentiment import NEUTRAL, Mood, Slot, squeezed
 
 _SAID = 3  # a term said more often counts no further
 _REACH = 4  # characters between an intensifier and what it strengthens
@@ -41,6 +41,7 @@ class Moods:
         self._begins: dict[int, int] = {}  # the message → its place among these
         self._ends: list[int] = []  # of its terms
         self._totals: list[float] = []
+        self._scores: dict[int, float] = {}  # of those that were asked for
         self._terms: list[int] = []
         self._added: list[float] = []
         self._said: list[str] = []
@@ -73,10 +74,15 @@ class Moods:
     def __iter__(self) -> Iterator[int]:
         return iter(self._begins)
 
-    def total(self, number: int) -> float:
-        """The plain sum of what the terms added; 0 where there is none."""
+    def score(self, number: int) -> float:
+        """From -1 to 1; 0 where there is no term."""
         at = self._begins.get(number)
-        return 0.0 if at is None else self._totals[at]
+        if at is None:
+            return 0.0
+        score = self._scores.get(at)
+        if score is None:
+            score = self._scores[at] = squeezed(self._totals[at])
+        return score
 
     def of(self, number: int) -> tuple[float, str]:
         """The plain sum, and the terms in words, each with what it added; 0 and nothing where there is none."""
@@ -99,7 +105,7 @@ class Moods:
         some = slice(*self._ends[at : at + 2])
         terms = zip(self._terms[some], self._added[some], strict=True)
         told = tuple([(self._names[term], round(added, 2)) for term, added in terms])
-        return Mood(self.total(number), told)
+        return Mood(self._totals[at], told)
 
     def _sum(self, messages: Places, terms: Places, values: _Weights) -> None:
         keys = messages * len(self._names) + terms

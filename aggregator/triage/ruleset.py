@@ -19,7 +19,7 @@ from aggregator.triage.reading import Reading, Readings
 from aggregator.triage.routes import Route, RouteRule, choose
 from aggregator.triage.rule import Fired, Rule
 from aggregator.triage.scan import Alone, Found, Hit, Scanner
-from aggregator.triage.sentiment import Mood, Slot, squeezed
+from aggregator.triage.sentiment import Mood, Slot
 from aggregator.triage.text import Folder, language
 
 TERMS_SHOWN = 5
@@ -104,7 +104,7 @@ class Ruleset:
                 made[number] = merger.alone(rule, word, place, *moods.of(number))
             for number in batch.others:
                 reading, hits = readings[number], found.get(number, _NOTHING)
-                fired = self._fired(some[number], reading, hits, moods.total(number))
+                fired = self._fired(some[number], reading, hits, moods.score(number))
                 if fired or number in moods or reading.truncated or number in cut:
                     told = moods.of(number)
                     made[number] = merger.merge(fired, reading, *told, cut=number in cut)
@@ -131,7 +131,7 @@ class Ruleset:
             batch = _Batch(self, some, alone=False)
             for number, subject in enumerate(some):
                 reading, found = batch.readings[number], batch.found.get(number, _NOTHING)
-                fired = self._fired(subject, reading, found, batch.moods.total(number))
+                fired = self._fired(subject, reading, found, batch.moods.score(number))
                 yield reading, fired, batch.moods.mood(number)
 
     def found(self, subject: Subject) -> tuple[Reading, Found]:
@@ -139,7 +139,7 @@ class Ruleset:
         batch = _Batch(self, [subject], alone=False)
         return batch.readings[0], batch.found.get(0, _NOTHING)
 
-    def _fired(self, subject: Subject, reading: Reading, found: Found, total: float) -> list[Fired]:
+    def _fired(self, subject: Subject, reading: Reading, found: Found, score: float) -> list[Fired]:
         fired: list[Fired] = []
         new = tuple.__new__
         engine, own_end = self.engine, reading.own_end
@@ -154,18 +154,18 @@ class Ruleset:
                         break
                 else:
                     why = evidence(rule.condition, reading, found)
-                    if why is not None and self.holds(rule, subject, total):
+                    if why is not None and self.holds(rule, subject, score):
                         fired.append(new(Fired, (rule, why)))
         for rule in engine.wordless:
             why = evidence(rule.condition, reading, found)
-            if why is not None and self.holds(rule, subject, total):
+            if why is not None and self.holds(rule, subject, score):
                 fired.append(Fired(rule, why))
         return fired
 
-    def holds(self, rule: Rule, subject: Subject, total: float) -> bool:
-        """What a rule asks besides words; `total` of the lexicon's terms."""
+    def holds(self, rule: Rule, subject: Subject, score: float) -> bool:
+        """What a rule asks besides words; `score` of the lexicon's terms."""
         condition = rule.condition
-        if condition.sentiment is not None and not condition.sentiment.hold(squeezed(total)):
+        if condition.sentiment is not None and not condition.sentiment.hold(score):
             return False
         return not condition.asks or condition.facts.hold(self.told(subject))
 
@@ -244,7 +244,7 @@ class _Batch:
             number
             for rule in engine.wordless
             for number, subject in enumerate(subjects)
-            if rules.holds(rule, subject, moods.total(number))
+            if rules.holds(rule, subject, moods.score(number))
         }
         written: dict[int, dict[int, list[Hit]]] = {}
         if engine.originals is not None:
