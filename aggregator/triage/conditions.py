@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from aggregator.model import Author, Kind
 from aggregator.sla.calendar import BusinessCalendar
+from aggregator.triage.negation import Cover
 from aggregator.triage.reading import Reading
-from aggregator.triage.scan import Cover, Found, Hit
+from aggregator.triage.scan import Found, Hit
 
 
 class Told(Protocol):
@@ -203,9 +204,9 @@ def negated(words: Words, hits: Sequence[Sequence[Hit]], reading: Reading) -> fr
     negation = reading.negation
     if negation is None:
         return _NOBODY
-    flat = {one for row in hits for one in row}
-    others = Cover(flat)
-    return frozenset([one for one in flat if negation.denies(one.start, others)])
+    flat = [one for row in hits for one in row]
+    denied = negation.deny(tuple([(one.start, one.end) for one in flat]))
+    return frozenset([one for one, no in zip(flat, denied, strict=True) if no])
 
 
 def enough(group: Group, hits: Sequence[Hit]) -> bool:

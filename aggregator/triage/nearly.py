@@ -17,10 +17,11 @@ from aggregator.triage.conditions import (
     negated,
     window_of,
 )
+from aggregator.triage.negation import Cover
 from aggregator.triage.reading import Reading
 from aggregator.triage.rule import Fired, Rule
 from aggregator.triage.ruleset import Engine, Ruleset, Subject
-from aggregator.triage.scan import Cover, Found, Hit
+from aggregator.triage.scan import Found, Hit
 from aggregator.triage.sentiment import Mood
 from aggregator.triage.text import cjk
 from aggregator.triage.words import Keyword

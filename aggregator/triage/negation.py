@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -94,10 +94,6 @@ class Negators:
         return denied
 
 
-class Holds(Protocol):
-    def holds(self, start: int, end: int) -> bool: ...
-
-
 class Negation:
     """The negators of one message. What Negators.deny answers for many words, this does for one at a time."""
 
@@ -105,6 +101,8 @@ class Negation:
         self, folded: Folded, begin: int, end: int, rows: Sequence[tuple[int, int, bool]]
     ) -> None:
         self._text = folded.text
+        # Many rules share a list, and ask the same of one message.
+        self._asked: dict[tuple[tuple[int, int], ...], Sequence[bool]] = {}
         self._characters = [(first, last) for first, last, cjk in rows if cjk]
         self._phrases = [(first, last) for first, last, cjk in rows if not cjk]
         self._character_ends = [last for _, last in self._characters]
@@ -115,8 +113,15 @@ class Negation:
             self._words = _between(folded.words[0], begin, end)
             self._word_ends = _between(folded.words[1], begin, end + 1)
 
-    def denies(self, start: int, others: Holds) -> bool:
-        """An odd number stands before the word at `start`; one inside one of `others` counts for nothing."""
+    def deny(self, words: tuple[tuple[int, int], ...]) -> Sequence[bool]:
+        """Which of them an odd number stands before; one inside one of them counts for nothing."""
+        denied = self._asked.get(words)
+        if denied is None:
+            others = Cover(words)
+            denied = self._asked[words] = [self._denies(start, others) for start, _ in words]
+        return denied
+
+    def _denies(self, start: int, others: Cover) -> bool:
         count = 0
         clause = -1
         at = bisect_right(self._character_ends, start)
@@ -164,3 +169,19 @@ def _apart(spans: Spans) -> Flags:
             else:
                 kept[at] = False
     return kept
+
+
+class Cover:
+    """Answers fast whether a span lies inside one of many."""
+
+    def __init__(self, spans: Iterable[tuple[Any, ...]]) -> None:
+        """`spans`: whatever begins with a start and an end, such as hits."""
+        spans = sorted([(one[0], one[1]) for one in spans])
+        self._starts = [start for start, _ in spans]
+        self._reach: list[int] = []
+        for _, end in spans:
+            self._reach.append(max(end, self._reach[-1]) if self._reach else end)
+
+    def holds(self, start: int, end: int) -> bool:
+        at = bisect_right(self._starts, start)
+        return at > 0 and self._reach[at - 1] >= end

@@ -71,12 +71,14 @@ class Fired(NamedTuple):
     def told(self) -> str:
         """The rule, the words that made it fire, and what it does."""
         rule, (hits, denied) = self
-        if len(hits) == 1:
-            terms = hits[0].keyword.text
-        else:
-            terms = ", ".join(self.terms) or "the facts of the message"
+        if len(hits) == 1 and not denied:
+            return f"{rule.id}: {hits[0].keyword.text} → {rule.told}"
+        terms = ", ".join(self.terms) or "the facts of the message"
         if denied:
-            return f"{rule.id}: {terms} (negated) → {self.effect}"
+            mood = rule.effect.sentiment  # all that is left of it
+            return (
+                f"{rule.id}: {terms} (negated) → {f'sentiment {-mood:+g}' if mood else 'nothing'}"
+            )
         return f"{rule.id}: {terms} → {rule.told}"
 
     @property

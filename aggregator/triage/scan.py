@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
@@ -298,18 +297,3 @@ def _affordable(patterns: Places, lists: Places) -> Flags:
 def forbids(*, whole: bool) -> int:
     """What must not stand next to an edge: never a joiner, and nothing of a word where it is to be whole."""
     return _WHOLE if whole else GLUES
-
-
-class Cover:
-    """Answers fast whether a span lies inside one of many."""
-
-    def __init__(self, hits: Iterable[Hit]) -> None:
-        spans = sorted((hit.start, hit.end) for hit in hits)
-        self._starts = [start for start, _ in spans]
-        self._reach: list[int] = []
-        for _, end in spans:
-            self._reach.append(max(end, self._reach[-1]) if self._reach else end)
-
-    def holds(self, start: int, end: int) -> bool:
-        at = bisect_right(self._starts, start)
-        return at > 0 and self._reach[at - 1] >= end

@@ -18,9 +18,8 @@ from aggregator.triage.negation import Negators, Spans
 from aggregator.triage.priority import CUT
 from aggregator.triage.reading import LIMIT
 from aggregator.triage.ruleset import Ruleset, Subject
-from aggregator.triage.scan import BUDGET, LONG, MOST, NEST, Cover, Hit
+from aggregator.triage.scan import BUDGET, LONG, MOST, NEST
 from aggregator.triage.text import REPOSTS, Folder
-from aggregator.triage.words import Keyword
 from tests.triage.making import hits, judged, ruleset, when
 
 
@@ -145,10 +144,10 @@ def test_one_word_at_a_time_is_denied_as_many_at_once_are(words: list[str], whol
     every = Negators(folded, _spans(found["no"]), None)
     one = every.of(1, len(folded.text) - 1)
     assert one is not None
-    cover = Cover(Hit(*span, Keyword("x", "x", left=False, right=False)) for span in others)
     starts = np.array([start for start, _ in found["hit"]])
     denied = every.deny(starts, np.zeros(len(starts), np.bool_), _spans(others))
-    assert [one.denies(start, cover) for start in starts.tolist()] == denied.tolist()
+    asked = one.deny((*found["hit"], *others))
+    assert list(asked[: len(starts)]) == denied.tolist()
 
 
 def _spans(rows: list[tuple[int, int]]) -> Spans:
