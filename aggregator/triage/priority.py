@@ -12,7 +12,8 @@ from aggregator.triage.conditions import Evidence
 from aggregator.triage.drafts import match, verdict
 from aggregator.triage.reading import LIMIT, Reading
 from aggregator.triage.reasons import DROPPED, SHADOW
-from aggregator.triage.rule import Fired, Rule
+from aggregator.triage.rule import Effect, Fired, Rule
+from aggregator.triage.scan import Place
 from aggregator.triage.sentiment import label, squeezed
 
 P1, P2, P3, P4 = Priority.P1, Priority.P2, Priority.P3, Priority.P4
@@ -30,7 +31,7 @@ _NO_RULE, _NO_TERM = "no rule matched", "no term of the lexicon"
 _MOST_SENTIMENT = 3.0  # what all rules together can add, either way
 _ID = attrgetter("rule.id")
 _Key = str | tuple[str, ...]
-_REMEMBERED = 4_096  # sets of rules that fired together
+_REMEMBERED = 16_384  # sets of rules that fired together
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,7 @@ class Merger:
         else:
             fired = sorted(fired, key=_ID)
             key = tuple([f"!{rule.id}" if why.denied else rule.id for rule, why in fired])
-        outcome = self._outcomes.get(key)
-        if outcome is None:
-            outcome = self._outcome(fired)
-            if len(self._outcomes) < _REMEMBERED:
-                self._outcomes[key] = outcome
+        outcome = self._remembered(key, fired)
         counted = fired if outcome.all else [fired[at] for at in outcome.counted]
         score, label, told = _scored(total + outcome.sentiment)
         reasons = [one.told() for one in counted] or [_NO_RULE]
@@ -114,9 +111,7 @@ class Merger:
             reading.truncated or cut,
         )
 
-    def alone(
-        self, rule: Rule, word: str, place: tuple[int, int, bool], total: float, terms: str
-    ) -> Verdict:
+    def alone(self, rule: Rule, word: str, place: Place, total: float, terms: str) -> Verdict:
         """The verdict of a message in which one word of one rule stands, in its own words."""
         found = self._alone.get(rule.id)
         if found is None:
@@ -141,40 +136,96 @@ class Merger:
             False,
         )
 
+    def plain(self, words: Sequence[tuple[Rule, str, Place]], total: float, terms: str) -> Verdict:
+        """The same where several words stand, each of which fires its rule."""
+        rules: dict[str, Rule] = {}
+        said: dict[str, list[tuple[Place, str]]] = {}
+        for rule, word, place in words:
+            if rule.id in said:
+                said[rule.id].append((place, word))
+            else:
+                rules[rule.id] = rule
+                said[rule.id] = [(place, word)]
+        ids = sorted(said)
+        key = tuple(ids) if len(ids) > 1 else ids[0]
+        outcome = self._remembered(key, [Fired(rules[one], Evidence()) for one in ids])
+        told = [f"{one}: {_words(said[one])} → {rules[one].told}" for one in ids]
+        counted = ids
+        reasons = told
+        if not outcome.all:
+            counted = [ids[at] for at in outcome.counted]
+            reasons = [told[at] for at in outcome.counted] or [_NO_RULE]
+            reasons.extend(outcome.dropped)
+            reasons.extend([f"{SHADOW}{told[at]}" for at in outcome.shadows])
+        score, label, mood = _scored(total + outcome.sentiment)
+        rows = [(*place, one, word) for one in counted for place, word in said[one][:EVIDENCE]]
+        rows.sort()
+        return verdict(
+            outcome.urgency,
+            outcome.importance,
+            outcome.priority,
+            label,
+            score,
+            outcome.labels,
+            tuple([match(one, word, first, last, no) for first, last, no, one, word in rows]),
+            (*reasons, f"{mood}{terms or _NO_TERM}{outcome.added}", outcome.told),
+            False,
+        )
+
+    def _remembered(self, key: _Key, fired: Sequence[Fired]) -> _Outcome:
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            outcome = self._outcome(fired)
+            if len(self._outcomes) < _REMEMBERED:
+                self._outcomes[key] = outcome
+        return outcome
+
     def _outcome(self, fired: Sequence[Fired]) -> _Outcome:
         live = [at for at, one in enumerate(fired) if one.rule.status == "live"]
-        floor = max((fired[at].rule.weight for at in live if fired[at].rule.final), default=None)
+        floor = max([fired[at].rule.weight for at in live if fired[at].rule.final], default=None)
         places = [at for at in live if floor is None or fired[at].rule.weight >= floor]
-        counted = [fired[at] for at in places]
-        finals = ", ".join(one.rule.id for one in counted if one.rule.final)
-        priority, urgency, importance = _level(counted, self._matrix)
+        counted = [fired[at].rule for at in places]
+        effects = [fired[at].effect for at in places]
+        priority, urgency, importance = _level(effects, self._matrix)
         told = f"urgency {urgency} × importance {importance} is {priority}"
-        if any(one.rule.sentiment_only for one in counted):
-            worded = [one for one in counted if not one.rule.sentiment_only]
+        if any(rule.sentiment_only for rule in counted):
+            worded = [
+                one for rule, one in zip(counted, effects, strict=True) if not rule.sentiment_only
+            ]
             cap = min(_level(worded, self._matrix)[0], P3)
             if priority < cap:
                 told += f", {cap} because sentiment alone raises no further"
                 priority = cap
-        clamped = _clamp(priority, counted)
+        clamped = _clamp(priority, effects)
         if clamped != priority:
             told += f", clamped to {clamped}"
-        added = sum(one.effect.sentiment for one in counted)
+        added = sum([one.sentiment for one in effects])
         bounded = max(-_MOST_SENTIMENT, min(_MOST_SENTIMENT, added))
+        dropped: tuple[str, ...] = ()
+        if len(places) < len(live):
+            finals = ", ".join(rule.id for rule in counted if rule.final)
+            rest = sorted(set(live).difference(places))
+            dropped = tuple(f"{fired[at].rule.id}: {DROPPED}{finals}" for at in rest)
         return _Outcome(
             counted=tuple(places),
-            shadows=tuple(at for at, one in enumerate(fired) if one.rule.status == "shadow"),
-            dropped=tuple(
-                f"{fired[at].rule.id}: {DROPPED}{finals}" for at in live if at not in places
-            ),
+            shadows=tuple([at for at, one in enumerate(fired) if one.rule.status == "shadow"]),
+            dropped=dropped,
             urgency=urgency,
             importance=importance,
             priority=clamped,
-            labels=tuple(sorted({one for row in counted for one in row.effect.labels})),
+            labels=tuple(sorted({label for one in effects for label in one.labels})),
             sentiment=bounded,
             added=f", rules {bounded:+g}" if bounded else "",
             all=len(places) == len(fired),
             told=told,
         )
+
+
+def _words(said: list[tuple[Place, str]]) -> str:
+    if len(said) == 1:
+        return said[0][1]
+    said.sort()
+    return ", ".join(dict.fromkeys([word for _, word in said]))
 
 
 def _matches(fired: Sequence[Fired]) -> tuple[Match, ...]:
@@ -189,15 +240,15 @@ def _matches(fired: Sequence[Fired]) -> tuple[Match, ...]:
     )
 
 
-def _level(fired: Sequence[Fired], matrix: Matrix) -> tuple[Priority, int, int]:
-    urgency = max((one.effect.urgency for one in fired), default=0)
-    importance = max((one.effect.importance for one in fired), default=0)
+def _level(effects: Sequence[Effect], matrix: Matrix) -> tuple[Priority, int, int]:
+    urgency = max([one.urgency for one in effects], default=0)
+    importance = max([one.importance for one in effects], default=0)
     return matrix[urgency][importance], urgency, importance
 
 
-def _clamp(priority: Priority, fired: Sequence[Fired]) -> Priority:
-    most = [one.effect.at_most for one in fired if one.effect.at_most]
-    least = [one.effect.at_least for one in fired if one.effect.at_least]
+def _clamp(priority: Priority, effects: Sequence[Effect]) -> Priority:
+    most = [one.at_most for one in effects if one.at_most]
+    least = [one.at_least for one in effects if one.at_least]
     return min([max([priority, *most]), *least])
 
 

@@ -94,14 +94,17 @@ class Ruleset:
     def evaluate_many(self, subjects: Sequence[Subject]) -> list[Verdict]:
         """The same verdicts as one at a time, for a fraction of the work."""
         verdicts: list[Verdict] = []
-        merger = self._merger
+        merger, alone = self._merger, self.engine.alone
         for some in _together(subjects):
             made = [self._quiet] * len(some)
             batch = _Batch(self, some)
             readings, moods, found, cut = batch.readings, batch.moods, batch.found, batch.cut
-            for number, pattern, place in batch.alone:
-                rule, word = self.engine.alone[pattern]
-                made[number] = merger.alone(rule, word, place, *moods.of(number))
+            for number, words in batch.alone:
+                rows = [(*alone[pattern], place) for pattern, place in words]
+                if len(rows) == 1:
+                    made[number] = merger.alone(*rows[0], *moods.of(number))
+                else:
+                    made[number] = merger.plain(rows, *moods.of(number))
             for number in batch.others:
                 reading, hits = readings[number], found.get(number, _NOTHING)
                 fired = self._fired(some[number], reading, hits, moods.score(number))
@@ -227,7 +230,7 @@ def _together(subjects: Sequence[Subject]) -> Iterator[Sequence[Subject]]:
 class _Batch:
     """What was found in a few messages.
 
-    `found`: by message and slot; `alone`: messages with one word of a rule that asks for no more;
+    `found`: by message and slot; `alone`: messages with nothing but words each of which fires its rule;
     `others`: those of which there is something to say besides; `cut`: what a bound left some words out of.
     """
 

@@ -162,13 +162,12 @@ class Scanner:
         return pattern, end
 
 
-Alone = tuple[
-    int, int, Place
-]  # number of the message, pattern, and where it stands in the original
+# A message, and its words: the pattern of each, and where it stands in the original.
+Alone = tuple[int, Sequence[tuple[int, Place]]]
 
 
 class OfRules(NamedTuple):
-    """`found`: by message and slot; `alone`: the rest, one each; `cut`: whose words the budget left out in part."""
+    """`found`: by message and slot; `alone`: the rest; `cut`: whose words the budget left out in part."""
 
     found: dict[int, dict[int, list[Hit]]]
     alone: Sequence[Alone]
@@ -229,7 +228,7 @@ class Scan:
         )
 
     def of_rules(self, readings: Readings, simple: Flags | None) -> OfRules:
-        """What was found of rules. Of the `simple` messages those that hold one word only stand apart."""
+        """What was found of rules. Of the `simple` messages those whose words are all lonely stand apart."""
         lists = self._scanner.lists[self._pattern]
         at = np.flatnonzero(lists)
         if not len(at):
@@ -245,15 +244,22 @@ class Scan:
                 at = np.concatenate((at[:first], some[kept], at[after:]))
         alone: list[Alone] = []
         if simple is not None:
+            simple[list(cut)] = False
             message = self._message[at]
-            lonely = simple[message] & self._scanner.lonely[self._pattern[at]]
-            lonely[1:] &= message[1:] != message[:-1]
-            lonely[:-1] &= message[1:] != message[:-1]
-            some = at[lonely]
-            at = at[~lonely]
+            mixed = ~(simple & (np.bincount(message, minlength=len(simple)) > 0))
+            mixed[message[~self._scanner.lonely[self._pattern[at]]]] = True
+            some = at[~mixed[message]]
+            at = at[mixed[message]]
             places = readings.places(self._start[some], self._end[some])
-            numbers, patterns = self._message[some].tolist(), self._pattern[some].tolist()
-            alone = list(zip(numbers, patterns, places, strict=True))
+            rows = list(zip(self._pattern[some].tolist(), places, strict=True))
+            message = self._message[some]
+            begins = np.flatnonzero(np.append(True, message[1:] != message[:-1])[: len(message)])
+            ends = [*begins[1:].tolist(), len(rows)]
+            numbers = message[begins].tolist()
+            alone = [
+                (number, rows[first:after])
+                for number, first, after in zip(numbers, begins.tolist(), ends, strict=False)
+            ]
         return OfRules(self._by_slot(at, readings), alone, cut)
 
     def _by_slot(self, at: Places, readings: Readings) -> dict[int, dict[int, list[Hit]]]:

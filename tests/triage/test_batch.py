@@ -77,3 +77,38 @@ def test_a_word_said_a_thousand_times_counts_as_often_as_a_message_needs(text: s
     near = judged(when("{any: [退款], mask: [退款政策]}"), "退款政策，" * (BUDGET // 2))
     assert not near.matches
     assert judged(when("{any: [退款, 终点]}"), text * 1000 + "终点").matches
+
+
+PLAIN = ruleset("""
+    schema: 1
+    rules:
+      - {id: refund, when: {any: [退款, 退钱, refund]}, then: {urgency: 2, labels: [money]}}
+      - {id: anger, when: {any: [投诉, 差评], mask: [差评师]}, then: {importance: 2, sentiment: -1}}
+      - {id: aside, status: shadow, when: {any: [物流]}, then: {urgency: 3}}
+      - {id: spam, when: {any: [加微信]}, final: true, weight: 5, then: {at_most: P4}}
+    """)
+SAID = st.lists(
+    st.sampled_from(
+        [
+            "退款",
+            "退钱",
+            "refund ",
+            "投诉",
+            "差评",
+            "差评师",
+            "物流",
+            "加微信",
+            "慢",
+            "，",
+            "㎏",
+            "很好用",
+        ]
+    ),
+    max_size=9,
+).map("".join)
+
+
+@given(SAID)
+def test_the_short_way_of_plain_rules_comes_to_what_the_long_one_does(text: str) -> None:
+    short, long = PLAIN.evaluate_many([Subject(text), Subject(text, quoted="。")])
+    assert short == long
