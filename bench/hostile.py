@@ -76,13 +76,16 @@ def worst(made: Corpus, rules: str, lexicon: Mapping[str, str]) -> tuple[float, 
 
 
 def costs(made: Corpus, rules: str, lexicon: Mapping[str, str]) -> Iterator[tuple[float, str]]:
-    """Of every text under every rule set."""
+    """Of the dearest texts under every rule set."""
     texts = {**_TEXTS, "words of the posts": "".join(made.words)}
     for name, more in _rule_files().items():
         ruleset = load_texts({"rules.yaml": rules, "worst.yaml": more, **lexicon})
         settle()
-        for text, unit in texts.items():
-            yield _cost(ruleset, (unit * _LENGTH)[:_LENGTH]), f"{text}, {name}"
+        whole = {text: (unit * _LENGTH)[:_LENGTH] for text, unit in texts.items()}
+        first = {text: _cost(ruleset, one, 5) for text, one in whole.items()}
+        # What seemed dear may have been a busy moment of the machine.
+        for text in sorted(first, key=lambda one: -first[one])[:5]:
+            yield _cost(ruleset, whole[text], 40), f"{text}, {name}"
 
 
 def _rule_files() -> dict[str, str]:
@@ -112,10 +115,10 @@ def settle() -> None:
     gc.freeze()
 
 
-def _cost(ruleset: Ruleset, text: str) -> float:
-    subject, times = Subject(text, quoted=text), []
-    for _ in range(12):
+def _cost(ruleset: Ruleset, text: str, times: int) -> float:
+    subject, took = Subject(text, quoted=text), []
+    for _ in range(times):
         started = time.thread_time()
         ruleset.judge(subject)
-        times.append(time.thread_time() - started)
-    return min(times[1:]) * 1e3
+        took.append(time.thread_time() - started)
+    return min(took[1:]) * 1e3
